@@ -1,0 +1,111 @@
+"""Every checked exercise: the starter fails, the solution passes, and the check rejects mutants of the solution."""
+
+import ast
+import signal
+from contextlib import contextmanager
+
+import pytest
+
+from nnzen import exercises
+from tests.notebooks import book
+from tests.notebooks.mutants import mutants
+
+REJECTED = 0.8  # share of mutants; not all of them, because some compute the same
+SECONDS = 10  # for one mutant; one that takes longer loops, and is rejected
+
+CASES = [
+    pytest.param(exercise, id=exercise.id) for path in book.CHAPTERS for exercise in book.exercises(book.read(path))
+]
+
+
+class TimeUp(BaseException):
+    """Not an Exception, so that no check can take it for an answer."""
+
+
+@contextmanager
+def time_limit(seconds):
+    def stop(*_):
+        raise TimeUp
+
+    previous = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def accepted(exercise, source):
+    """Whether the check accepts the function that `source` defines."""
+    try:
+        with time_limit(SECONDS):
+            return exercises.judge(exercise.id, exercise.namespace(source)).passed
+    except (Exception, TimeUp):
+        return False
+
+
+@pytest.mark.parametrize("exercise", CASES)
+def test_starter_fails(exercise):
+    result = exercises.judge(exercise.id, exercise.namespace(exercise.starter))
+    assert not result.passed
+    assert result.message
+
+
+@pytest.mark.parametrize("exercise", CASES)
+def test_solution_passes(exercise):
+    result = exercises.judge(
+        exercise.id, exercise.namespace(exercise.solution), seeds=range(6), sizes=(*range(1, 9), 20, 50)
+    )
+    assert result.passed, result.message
+
+
+@pytest.mark.parametrize("exercise", CASES)
+def test_mutants_are_rejected(exercise):
+    assert accepted(exercise, exercise.solution), f"the check needs more than {SECONDS} s: make it faster"
+    made = mutants(exercise.solution)
+    survivors = [mutant for mutant in made if accepted(exercise, mutant)]
+    share = 1 - len(survivors) / len(made)
+    assert len(made) >= 5, f"only {len(made)} mutants of a trivial solution"
+    assert share >= REJECTED, f"{share:.0%} of {len(made)} mutants rejected; these survive:\n\n" + "\n\n".join(
+        survivors
+    )
+
+
+def test_checks_and_exercises_belong_together():
+    assert sorted(case.id for case in CASES) == sorted(exercises.known())
+
+
+@pytest.mark.parametrize("path", book.CHAPTERS, ids=book.name)
+def test_code_in_solutions_parses(path):
+    for cell in book.read(path).cells:
+        if cell.cell_type == "markdown":
+            for block in book.python_blocks(cell.source):
+                ast.parse(block)
+
+
+# --- the test itself: with a check that looks, and with one that does not --------------------------------------
+
+
+SUM = book.Exercise("99/sum", "total", "def total(x):\n    ...", "def total(x):\n    return x[:].sum() + 0 * 2", "")
+
+
+@pytest.mark.parametrize(("check", "survive"), [("looks", False), ("sleeps", True)])
+def test_a_check_that_does_not_look_accepts_mutants(monkeypatch, check, survive):
+    def looks(candidate, rng, size):
+        x = rng.normal(size=size + 2)
+        exercises.expect_close(candidate(x), x.sum(), "sum")
+
+    def sleeps(candidate, rng, size):
+        candidate(rng.normal(size=size))
+
+    monkeypatch.setattr(exercises, "_find", lambda id: locals_[check])
+    locals_ = {"looks": looks, "sleeps": sleeps}
+    assert accepted(SUM, SUM.solution)
+    assert accepted(SUM, SUM.solution.replace("sum", "mean")) == survive
+
+
+def test_a_mutant_that_loops_is_rejected(monkeypatch):
+    monkeypatch.setattr(exercises, "_find", lambda id: lambda candidate, rng, size: candidate(1))
+    monkeypatch.setattr("tests.notebooks.test_exercises.SECONDS", 0.1)
+    assert not accepted(SUM, "def total(x):\n    while True:\n        pass")

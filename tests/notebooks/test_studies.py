@@ -1,0 +1,52 @@
+"""Every study: results complete and not stale, plumbing at toy size; and one cell of one study again at full size."""
+
+import collections
+
+import pytest
+
+from nnzen import studies
+from tests.notebooks.commit import commit, digest
+
+NAMES = studies.names()
+
+
+def test_there_are_studies():
+    assert NAMES, "no notebooks in nnzen/studies/"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_results_are_complete_and_not_stale(name):
+    study = studies.load(name)
+    assert not study.stale, f"its recipe has changed: run `nnzen study {name}`"
+    expected = 1
+    for values in study.grid.values():
+        expected *= len(values)
+    assert len({str(cell["parameters"]) for cell in study.cells}) == len(study.cells) == expected
+    for cell in study.cells:
+        assert all(cell["parameters"][key] in values for key, values in study.grid.items())
+        assert sorted(cell["measured"]) == study.measures
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_setting_has_seeds_to_compare_with(name):
+    cells = [{**cell["parameters"], "seed": None} for cell in studies.load(name).cells]
+    seeds = collections.Counter(map(str, cells))
+    assert min(seeds.values()) >= 3, f"a setting of {name} has fewer than 3 seeds: {seeds}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_plumbing_at_toy_size(name):
+    run = studies.run_study(name, toy=True, timeout=300)
+    assert run.toy
+    assert not run.stored
+    for cell in run.measured:
+        assert sorted(cell["measured"]) == studies.load(name).measures
+
+
+def test_one_cell_again_at_full_size():
+    """Study and cell come from the commit's hash; repeat another commit's choice with NNZEN_TEST_SEED."""
+    name, cell = studies.pick(digest("study"))
+    try:
+        print(studies.check_study(name, cells=[cell], timeout=600))
+    except studies.StudyError as error:
+        pytest.fail(f"{error}\nRepeat with NNZEN_TEST_SEED={commit()}")
