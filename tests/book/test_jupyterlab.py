@@ -119,8 +119,8 @@ def _run_all(context, address):
     page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
     page.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
     page.wait_for_function(
-        f"""() => {{ const s = ({STATE})();
-            return s.errors.length || (s.executed === s.cells && !s.running && s.status === 'idle'); }}""",
+        f"""() => {{ const s = ({STATE})();  // null while the session reconnects or another panel has the focus
+            return s && (s.errors.length || (s.executed === s.cells && !s.running && s.status === 'idle')); }}""",
         timeout=180_000,
     )
     state = page.evaluate(STATE)
