@@ -23,7 +23,8 @@
   }
 
   function reachableByKeyboard() {
-    const boxes = ".nz-scroll, .pst-scrollable-table-container, div.math, mjx-container, .highlight pre, .output pre";
+    const boxes =
+      ".nz-scroll, .pst-scrollable-table-container, div.math, span.math, mjx-container, .highlight pre, .output pre";
     for (const box of document.querySelectorAll(boxes)) {
       if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
       else if (box.tabIndex === 0) box.removeAttribute("tabindex");
