@@ -93,8 +93,9 @@ def phone_width(page: Page) -> list[str]:
     return list(
         page.evaluate(
             """() => {
+              const width = (e) => e.querySelector("mjx-math")?.getBoundingClientRect().width ?? e.scrollWidth;
               const cut = [...document.querySelectorAll("span.math, div.math")].find(
-                (e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX === "hidden"
+                (e) => width(e) > e.clientWidth + 1 && getComputedStyle(e).overflowX === "hidden"
               );
               if (cut) return ["formula is cut off: " + cut.textContent.trim().slice(0, 80)];
               const room = document.documentElement.clientWidth;
