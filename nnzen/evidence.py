@@ -1,8 +1,9 @@
 """Claims: measured statements, each shown beside a control that must fail and judged against a declared band.
 
 A claim holds when the measurement lies inside the band **and** the control, the same measurement of a variant
-that is wrong on purpose, lies outside it. A statement that a wrong implementation, a baseline or noise would
-also pass proves nothing, so both failures raise :class:`ClaimError`.
+that is wrong on purpose, lies outside it. A statement that a wrong implementation or a baseline would
+also pass proves nothing, so both failures raise :class:`ClaimError`. Of several values, one per seed, the mean is
+judged; its interval is shown, not tested.
 
 The line that a claim displays is a pure function of its record (:func:`render_text`, :func:`render_html`); the
 record lies in the output's metadata under ``"nnzen"``, from where :func:`records_in` reads it back.

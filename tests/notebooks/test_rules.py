@@ -109,6 +109,12 @@ def skip_tag(chapter):
 
 
 @breaks(rules.nothing_switched_off)
+def claim_that_is_not_compared(chapter):
+    chapter.cells[5].metadata.tags = ["nbval-ignore-output"]
+    chapter.cells[5].source = 'nz.claim("99/x", "X")'
+
+
+@breaks(rules.nothing_switched_off)
 def skip_comment(chapter):
     chapter.cells[5].source = "# NBVAL_SKIP\nnz.claim()"
 
