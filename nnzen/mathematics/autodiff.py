@@ -7,8 +7,8 @@ operation's result back to the input,
 .. math:: g_x = J^\top g_y, \qquad g_x = \frac{\partial L}{\partial x}, \quad J = \frac{\partial y}{\partial x} .
 
 No Jacobian is ever formed. :func:`gradients` walks through the operations in reverse and adds up what arrives at
-each variable. What it costs, measured in the multiplications of a dense network whose layer :math:`l` takes
-:math:`c_l` of them forwards: :math:`(3 - c_1 / \sum_l c_l)` forward passes, for all gradients together.
+each variable. Forward pass and walk together cost, counted in the multiplications of a dense network whose layer
+:math:`l` takes :math:`c_l` of them forwards, :math:`3 - c_1 / \sum_l c_l` forward passes, for all gradients at once.
 
 ============ ============================= ==================================================
 operation    result                        VJP
@@ -34,6 +34,7 @@ https://doi.org/10.1137/1.9780898717761; Baydin et al. (2018), https://arxiv.org
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,8 @@ class Variable:
     """An array that remembers which operation made it.
 
     ``+``, ``-``, ``*``, ``/``, ``@``, ``**`` and indexing work as on arrays, with broadcasting, and may mix variables
-    and plain arrays. Two variables are equal if they are the same object.
+    and plain arrays; but ``@`` needs two axes or more on both sides, and ``**`` a constant real exponent. Two variables
+    are equal if they are the same object. A variable cannot be iterated over: take its parts by index.
 
     Parameters
     ----------
@@ -96,7 +98,7 @@ class Variable:
     Raises
     ------
     ValueError
-        If the value is not numeric.
+        If the value is not numeric, or complex.
 
     Examples
     --------
@@ -109,10 +111,13 @@ class Variable:
     """
 
     __array_ufunc__ = None  # NumPy leaves `array @ variable` to the methods below
+    __iter__ = None  # else Python would try the indices 0, 1, ... until one fails
     __slots__ = ("parents", "value")
 
     def __init__(self, value: ArrayLike, parents: Sequence[tuple[Variable, Vjp]] = ()) -> None:
         self.value = _floats(value)
+        if self.value.dtype.kind == "c":
+            raise ValueError(f"a variable holds real numbers, got an array of {self.value.dtype}")
         self.parents = tuple(parents)
 
     @property
@@ -245,19 +250,14 @@ def checkpoint(function: Callable[..., Variable], *inputs: Input) -> Variable:
     >>> bool(gradients(checkpoint(tanh, x), [x])[0] == gradients(tanh(x), [x])[0])
     True
     """
-    found: dict[int, Array] = {}
 
-    def pull(place: int) -> Vjp:
-        def vjp(g: Array) -> Array:
-            if not found:  # the first input that asks pays for all
-                again = {i: Variable(x.value) for i, x in enumerate(inputs) if isinstance(x, Variable)}
-                result = function(*(again.get(i, x) for i, x in enumerate(inputs)))
-                found.update(zip(again, gradients(result, list(again.values()), seed=g), strict=True))
-            return found.pop(place)
+    def again(g: Array) -> list[Array | None]:
+        fresh = [Variable(x.value) if isinstance(x, Variable) else x for x in inputs]
+        arrived = iter(gradients(function(*fresh), [x for x in fresh if isinstance(x, Variable)], seed=g))
+        return [next(arrived) if isinstance(x, Variable) else None for x in fresh]
 
-        return vjp
-
-    return _record(value(function(*map(value, inputs))), *((x, pull(i)) for i, x in enumerate(inputs)))
+    plain = [x.value if isinstance(x, Variable) else x for x in inputs]  # constants as they are: labels, indices
+    return _record(value(function(*plain)), *_together(inputs, again))
 
 
 def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
@@ -302,9 +302,10 @@ def value(x: Input) -> Array:
 
 
 def numerical_gradient(function: Callable[[Array], float], x: ArrayLike, step: float = 1e-5) -> Array:
-    r"""Return the gradient by central differences, :math:`(f(x + h e_i) - f(x - h e_i)) / 2h`; in float64.
+    r"""Return the gradient by central differences, in float64.
 
-    It needs two calls for every element: an oracle for checks, not a method.
+    For each element :math:`i`, :math:`(f(x + \varepsilon e_i) - f(x - \varepsilon e_i)) / 2\varepsilon`. That takes two
+    calls: an oracle for checks, not a method.
 
     Parameters
     ----------
@@ -313,7 +314,7 @@ def numerical_gradient(function: Callable[[Array], float], x: ArrayLike, step: f
     x : array_like
         Where to differentiate.
     step : float
-        :math:`h > 0`. The error is about :math:`h^2 |f'''| / 6 + 10^{-16} |f| / h`.
+        :math:`\varepsilon > 0`. The error is about :math:`\varepsilon^2 |f'''| / 6 + 10^{-16} |f| / \varepsilon`.
 
     Returns
     -------
@@ -335,9 +336,9 @@ def numerical_gradient(function: Callable[[Array], float], x: ArrayLike, step: f
     slopes = np.empty_like(point)
     for i in np.ndindex(point.shape):
         sides = []
-        for h in (step, -step):
+        for change in (step, -step):
             moved = point.copy()
-            moved[i] += h
+            moved[i] += change
             sides.append(float(function(moved)))
         slopes[i] = (sides[0] - sides[1]) / (2 * step)
     return slopes
@@ -347,6 +348,23 @@ def _record(result: Array, *inputs: tuple[Any, Vjp]) -> Any:
     """Return a variable that remembers those inputs that are variables; without any, the plain result."""
     variables = [(x, vjp) for x, vjp in inputs if isinstance(x, Variable)]
     return Variable(result, variables) if variables else result
+
+
+def _together(inputs: Sequence[Any], back: Callable[[Array], Sequence[Array | None]]) -> list[tuple[Any, Vjp]]:
+    """Pair each input with its VJP, for an operation that finds all of them in one go; constants may get None."""
+    found: dict[int, Any] = {}
+    variables = [i for i, x in enumerate(inputs) if isinstance(x, Variable)]
+
+    def pull(place: int) -> Vjp:
+        def vjp(g: Array) -> Array:
+            if not found:  # the first input that asks pays for all
+                shares = back(g)
+                found.update((i, shares[i]) for i in variables)
+            return found.pop(place)
+
+        return vjp
+
+    return [(x, pull(i)) for i, x in enumerate(inputs)]
 
 
 def _in_order(output: Variable) -> list[Variable]:
@@ -380,7 +398,7 @@ def _floats(x: Any) -> Array:
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
     if array.dtype.kind not in "fc":
-        raise ValueError(f"a variable holds real numbers, got an array of {array.dtype}")
+        raise ValueError(f"expected an array of numbers, got an array of {array.dtype}")
     return array
 
 
@@ -437,16 +455,16 @@ def power(a: Input, exponent: float) -> Any:
     Raises
     ------
     TypeError
-        If the exponent is not a number: write ``exp(b * log(a))`` for a variable one.
+        If the exponent is not a real number: write ``exp(b * log(a))`` for a variable one.
 
     Examples
     --------
     >>> gradients(power(a := Variable(3.0), 2), [a])
     [array(6.)]
     """
-    if isinstance(exponent, Variable) or not np.isscalar(exponent):
-        raise TypeError(f"the exponent is a {type(exponent).__name__}; only a constant number is allowed")
-    x, c = value(a), float(exponent)  # type: ignore[arg-type]
+    if not isinstance(exponent, Real):
+        raise TypeError(f"the exponent is a {type(exponent).__name__}; only a constant real number is allowed")
+    x, c = value(a), float(exponent)
     slope = (lambda: np.zeros_like(x)) if c == 0 else (lambda: c * x ** (c - 1))
     return _record(x**c, (a, lambda g: g * slope()))
 
@@ -647,14 +665,11 @@ def conv2d(x: Input, kernel: Input, *, stride: int = 1, padding: str = "valid") 
     """
     image, window = value(x), value(kernel)
 
-    def back(g: Array) -> convolution.Conv2DGradients:
-        return convolution.conv2d_gradients(image, window, g, stride=stride, padding=padding)
+    def back(g: Array) -> list[Array | None]:
+        both = convolution.conv2d_gradients(image, window, g, stride=stride, padding=padding)
+        return [both.x, both.kernel]
 
-    return _record(
-        convolution.conv2d(image, window, stride=stride, padding=padding),
-        (x, lambda g: back(g).x),
-        (kernel, lambda g: back(g).kernel),
-    )
+    return _record(convolution.conv2d(image, window, stride=stride, padding=padding), *_together([x, kernel], back))
 
 
 def max_pool2d(x: Input, size: int = 2, *, padding: str = "valid") -> Any:

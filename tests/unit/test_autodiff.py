@@ -250,6 +250,35 @@ def test_checkpoint_of_constants_is_a_constant():
     assert isinstance(ad.checkpoint(ad.tanh, np.ones(2)), np.ndarray)
 
 
+def test_checkpoint_hands_constants_over_as_they_are():
+    z, labels = ad.Variable(np.random.default_rng(6).normal(size=(4, 3))), np.array([0, 2, 1, 1])
+    for function, constant in (
+        (ad.softmax_cross_entropy, labels),
+        (lambda x, i: ad.sum(x[i] ** 2), np.array([0, 0, 3])),
+    ):
+        loss = ad.checkpoint(function, z, constant)
+        assert_array_equal(loss.value, function(z, constant).value)
+        assert_array_equal(ad.gradients(loss, [z])[0], ad.gradients(function(z, constant), [z])[0])
+    w = ad.Variable(np.ones(2, np.float32))
+    scaled = ad.checkpoint(lambda x, c: x * c, w, 0.5)  # a Python number keeps float32
+    assert scaled.value.dtype == np.float32
+    assert ad.gradients(ad.sum(scaled), [w])[0].dtype == np.float32
+
+
+def test_a_convolution_computes_both_gradients_once(monkeypatch):
+    calls, compute = [], convolution.conv2d_gradients
+    monkeypatch.setattr(convolution, "conv2d_gradients", lambda *a, **k: calls.append(1) or compute(*a, **k))
+    x, w = ad.Variable(np.ones((1, 3, 3, 1))), ad.Variable(np.ones((2, 2, 1, 1)))
+    for inputs in ((x, w), (x.value, w), (x, w.value)):
+        y = ad.sum(ad.conv2d(*inputs))
+        for _ in range(2):  # the walk may be repeated
+            calls.clear()
+            g_x, g_w = ad.gradients(y, [x, w])
+            assert len(calls) == 1
+            assert g_x.sum() == (16 if inputs[0] is x else 0)
+            assert g_w.sum() == (16 if inputs[1] is w else 0)
+
+
 # --- what is refused
 
 REFUSED = [
@@ -257,10 +286,15 @@ REFUSED = [
     (lambda: ad.gradients(ad.Variable(1.0), [], seed=[1.0]), ValueError, r"seed has shape \(1,\), the output \(\)"),
     (lambda: ad.gradients(np.ones(1), []), TypeError, "output is a ndarray, not a Variable"),
     (lambda: ad.gradients(ad.Variable(1.0), [1.0]), TypeError, "wanted is a float, not a Variable"),
-    (lambda: ad.Variable("ab"), ValueError, "real numbers, got an array of"),
+    (lambda: ad.Variable("ab"), ValueError, "array of numbers, got an array of"),
+    (lambda: ad.Variable([1j]), ValueError, "real numbers, got an array of complex128"),
+    (lambda: ad.Variable(1.0) * 1j, ValueError, "real numbers, got an array of complex128"),
+    (lambda: list(ad.Variable(3.0)), TypeError, "'Variable' object is not iterable"),
     (lambda: ad.Variable(np.ones(2)) @ np.ones((2, 1)), ValueError, r"got \(2,\) and \(2, 1\)"),
     (lambda: ad.matmul(np.ones((2, 3)), ad.Variable(np.ones((2, 3)))), ValueError, r"got \(2, 3\) and \(2, 3\)"),
     (lambda: ad.Variable(2.0) ** ad.Variable(2.0), TypeError, "exponent is a Variable"),
+    (lambda: ad.Variable(2.0) ** "2", TypeError, "exponent is a str; only a constant real number"),
+    (lambda: ad.Variable(2.0) ** 1j, TypeError, "exponent is a complex"),
     (lambda: ad.mean(ad.Variable(np.ones((0, 2)))), ValueError, r"shape \(0, 2\) is empty"),
     (lambda: ad.unbroadcast(np.ones((2, 3)), (2,)), ValueError, r"\(2,\) does not broadcast to \(2, 3\)"),
     (lambda: ad.unbroadcast(np.ones(3), (1, 3)), ValueError, "does not broadcast"),
