@@ -179,6 +179,7 @@ def small_figures(notebook):
 MACHINE = {
     "path": r"(?<![\w.])/(?:home|root|Users|tmp|private|var|opt|usr|mnt|content|work)/[\w.-]+|\b[A-Z]:\\+Users\\+\w+",
     "kernel": r"ipykernel_\d+",
+    "address": r"\bat 0x[0-9a-f]{6,}",
     "time": r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d",
 }
 NOTEBOOK_METADATA = {"kernelspec", "language_info", TAG}

@@ -154,6 +154,11 @@ def path_in_output(chapter):
     chapter.cells[3].outputs.append(v4.new_output("stream", text="/home/someone/book/chapters"))
 
 
+@breaks(rules.nothing_of_the_machine)
+def address_in_output(chapter):
+    chapter.cells[3].outputs[0].data["text/plain"] = "<nnzen.Result at 0x7f1cf0f3d550>"
+
+
 @breaks(rules.claims_as_rendered)
 def one_digit_of_a_stored_line(chapter):
     data = chapter.cells[5].outputs[0].data
