@@ -25,13 +25,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nnzen.mathematics.losses import Floats, _numbers, sigmoid
+from nnzen.mathematics import losses
+from nnzen.mathematics.losses import Floats, _numbers
 
 __all__ = [
     "ACTIVATIONS",
@@ -53,6 +55,32 @@ LEAKY_SLOPE = 0.01
 """Slope of the leaky ReLU's left branch in this book; libraries differ (Keras' function has 0.2, its layer 0.3)."""
 
 
+def sigmoid(a: ArrayLike) -> Floats:
+    r"""Return :math:`\sigma(a) = 1/(1+e^{-a})`, elementwise, as :func:`nnzen.mathematics.losses.sigmoid` does.
+
+    Parameters
+    ----------
+    a : array_like, any shape
+        Pre-activations.
+
+    Returns
+    -------
+    ndarray
+        Of the same shape, from 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If a pre-activation is NaN, infinite or complex.
+
+    Examples
+    --------
+    >>> sigmoid([-1000.0, 0.0, 1000.0])
+    array([0. , 0.5, 1. ])
+    """
+    return losses.sigmoid(_pre_activations(a))[()]  # of one number a NumPy number, as the others
+
+
 def sigmoid_derivative(a: ArrayLike) -> Floats:
     r"""Return :math:`\sigma'(a) = \sigma(a)\,\sigma(-a)`, elementwise.
 
@@ -71,14 +99,14 @@ def sigmoid_derivative(a: ArrayLike) -> Floats:
     Raises
     ------
     ValueError
-        If a pre-activation is NaN or infinite.
+        If a pre-activation is NaN, infinite or complex.
 
     Examples
     --------
     >>> sigmoid_derivative([-1000.0, 0.0])
     array([0.  , 0.25])
     """
-    a = _numbers(a, "pre-activations")
+    a = _pre_activations(a)
     return sigmoid(a) * sigmoid(-a)
 
 
@@ -98,14 +126,14 @@ def tanh(a: ArrayLike) -> Floats:
     Raises
     ------
     ValueError
-        If a pre-activation is NaN or infinite.
+        If a pre-activation is NaN, infinite or complex.
 
     Examples
     --------
     >>> tanh([-1000.0, 0.0, 1000.0])
     array([-1.,  0.,  1.])
     """
-    return np.tanh(_numbers(a, "pre-activations"))
+    return np.tanh(_pre_activations(a))
 
 
 def tanh_derivative(a: ArrayLike) -> Floats:
@@ -124,14 +152,14 @@ def tanh_derivative(a: ArrayLike) -> Floats:
     Raises
     ------
     ValueError
-        If a pre-activation is NaN or infinite.
+        If a pre-activation is NaN, infinite or complex.
 
     Examples
     --------
     >>> tanh_derivative([-1000.0, 0.0])
     array([0., 1.])
     """
-    a = _numbers(a, "pre-activations")
+    a = _pre_activations(a)
     limit = a.dtype.type(1000)  # the derivative is 0 long before; doubling cannot overflow
     return 4 * sigmoid_derivative(2 * np.clip(a, -limit, limit))
 
@@ -152,14 +180,14 @@ def relu(a: ArrayLike) -> Floats:
     Raises
     ------
     ValueError
-        If a pre-activation is NaN or infinite.
+        If a pre-activation is NaN, infinite or complex.
 
     Examples
     --------
     >>> relu([-2.0, 0.0, 3.0])
     array([0., 0., 3.])
     """
-    a = _numbers(a, "pre-activations")
+    a = _pre_activations(a)
     return np.maximum(a, 0)
 
 
@@ -179,14 +207,14 @@ def relu_derivative(a: ArrayLike) -> Floats:
     Raises
     ------
     ValueError
-        If a pre-activation is NaN or infinite.
+        If a pre-activation is NaN, infinite or complex.
 
     Examples
     --------
     >>> relu_derivative([-2.0, 0.0, 3.0])
     array([0., 0., 1.])
     """
-    a = _numbers(a, "pre-activations")
+    a = _pre_activations(a)
     return (a > 0).astype(a.dtype)
 
 
@@ -208,15 +236,15 @@ def leaky_relu(a: ArrayLike, slope: float = LEAKY_SLOPE) -> Floats:
     Raises
     ------
     ValueError
-        If a pre-activation is NaN or infinite, or the slope is not in [0, 1).
+        If a pre-activation is NaN, infinite or complex, or the slope is not in [0, 1).
 
     Examples
     --------
     >>> leaky_relu([-2.0, 0.0, 3.0], slope=0.25)
     array([-0.5,  0. ,  3. ])
     """
-    a, slope = _numbers(a, "pre-activations"), _slope(slope)
-    return np.where(a > 0, a, a.dtype.type(slope) * a)
+    a, slope = _pre_activations(a), _slope(slope)
+    return np.where(a > 0, a, a.dtype.type(slope) * a)[()]
 
 
 def leaky_relu_derivative(a: ArrayLike, slope: float = LEAKY_SLOPE) -> Floats:
@@ -244,8 +272,8 @@ def leaky_relu_derivative(a: ArrayLike, slope: float = LEAKY_SLOPE) -> Floats:
     >>> leaky_relu_derivative([-2.0, 0.0, 3.0], slope=0.25)
     array([0.25, 0.25, 1.  ])
     """
-    a, slope = _numbers(a, "pre-activations"), _slope(slope)
-    return np.where(a > 0, a.dtype.type(1), a.dtype.type(slope))
+    a, slope = _pre_activations(a), _slope(slope)
+    return np.where(a > 0, a.dtype.type(1), a.dtype.type(slope))[()]
 
 
 def gelu(a: ArrayLike) -> Floats:
@@ -264,14 +292,14 @@ def gelu(a: ArrayLike) -> Floats:
     Raises
     ------
     ValueError
-        If a pre-activation is NaN or infinite.
+        If a pre-activation is NaN, infinite or complex.
 
     Examples
     --------
     >>> gelu([-1.0, 0.0, 1.0]).round(4)
     array([-0.1587,  0.    ,  0.8413])
     """
-    a = _numbers(a, "pre-activations")
+    a = _pre_activations(a)
     return a * _normal_cdf(a)
 
 
@@ -291,14 +319,14 @@ def gelu_derivative(a: ArrayLike) -> Floats:
     Raises
     ------
     ValueError
-        If a pre-activation is NaN or infinite.
+        If a pre-activation is NaN, infinite or complex.
 
     Examples
     --------
     >>> gelu_derivative([-1.0, 0.0, 1.0]).round(4)
     array([-0.0833,  0.5   ,  1.0833])
     """
-    a = _numbers(a, "pre-activations")
+    a = _pre_activations(a)
     near = np.clip(a, -50, 50)  # beyond, the density is 0 in either precision; the square cannot overflow
     density = np.exp(-near * near / 2) / a.dtype.type(math.sqrt(2 * math.pi))
     return _normal_cdf(a) + near * density
@@ -346,6 +374,13 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
 """
 
 
+def _pre_activations(a: ArrayLike) -> Floats:
+    """Return real, finite numbers; a cast to float would drop an imaginary part."""
+    if np.iscomplexobj(a):
+        raise ValueError(f"pre-activations must be real numbers, got an array of {np.asarray(a).dtype}")
+    return _numbers(a, "pre-activations")
+
+
 def _normal_cdf(a: Floats) -> Floats:
     """Return Φ, by the complementary error function: 1 + erf would lose all digits far to the left."""
     from scipy.special import erfc
@@ -355,6 +390,6 @@ def _normal_cdf(a: Floats) -> Floats:
 
 def _slope(slope: float) -> float:
     """Return the slope if it bends the line and keeps it rising."""
-    if not 0 <= slope < 1:
+    if not isinstance(slope, Real) or not 0 <= slope < 1:
         raise ValueError(f"slope is {slope!r}; it must be a number from 0 up to, but not including, 1")
     return float(slope)

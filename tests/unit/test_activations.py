@@ -144,9 +144,19 @@ def test_bad_pre_activations_are_refused_with_a_reason(name):
             function([0.0, float("nan")])
         with pytest.raises(ValueError, match="must be numbers"):
             function(["a"])
+        for bad in (1j, [0.0, 1 + 2j]):
+            with pytest.raises(ValueError, match="must be real"):
+                function(bad)
 
 
-@pytest.mark.parametrize("slope", [-0.1, 1.0, 2.0, float("nan")])
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_number_gives_a_number(name, dtype):
+    for function in (A.ACTIVATIONS[name], A.ACTIVATIONS[name].derivative):
+        assert type(function(dtype(2))) is dtype
+
+
+@pytest.mark.parametrize("slope", [-0.1, 1.0, 2.0, float("nan"), "0.1", None, [0.1], 0.1j])
 def test_a_slope_that_does_not_bend_is_refused(slope):
     with pytest.raises(ValueError, match="slope is"):
         A.leaky_relu([1.0], slope)
