@@ -23,7 +23,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -398,19 +397,21 @@ def sharpness(
     r"""Return the largest eigenvalue of a Hessian that is known through gradients only.
 
     The Hessian enters by its products :math:`\mathbf H\mathbf u \approx
-    (g(\theta+h\mathbf u)-g(\theta-h\mathbf u))/2h`. From a few of them SciPy's Lanczos iteration (ARPACK) finds the
-    eigenvalue.
+    (g(\theta+h\mathbf u)-g(\theta-h\mathbf u))/2h`. Lanczos' method spans a space by a few of them, each made
+    orthogonal to all before, and takes the largest eigenvalue of the Hessian restricted to it (Golub & Van Loan 2013,
+    *Matrix Computations*, §10.1).
 
     Parameters
     ----------
     gradient : callable
         Maps parameters to the gradient of a twice differentiable loss, same shape, float64.
-    parameters : array_like, shape (D,), D ≥ 2
+    parameters : array_like, shape (D,)
         The point.
     start : array_like, shape (D,)
         Where the iteration starts: a random vector, or the direction found near by. Not zero.
     tolerance : float
-        Relative accuracy that is asked for.
+        Relative error of the eigenvector equation at which the iteration stops. The eigenvalue's own error is of the
+        order of its square.
 
     Returns
     -------
@@ -419,7 +420,7 @@ def sharpness(
     Raises
     ------
     ValueError
-        If the shapes do not fit, the start is zero, or a gradient is not finite.
+        If the shapes do not fit, a number is not finite, or the start is zero.
 
     Examples
     --------
@@ -427,39 +428,34 @@ def sharpness(
     >>> print(f"{saddle.value:.3f}")
     3.000
     """
-    from scipy.sparse.linalg import LinearOperator, eigsh
-
     theta, first = np.asarray(parameters, dtype=np.float64), np.asarray(start, dtype=np.float64)
-    if theta.ndim != 1 or theta.size < 2 or first.shape != theta.shape:
-        raise ValueError(
-            f"parameters must have shape (D,) with D ≥ 2 and start the same, got {theta.shape} and {first.shape}"
-        )
+    if theta.ndim != 1 or theta.size == 0 or first.shape != theta.shape:
+        raise ValueError(f"parameters and start must have one shape (D,), got {theta.shape} and {first.shape}")
     if not np.isfinite(theta).all() or not np.isfinite(first).all() or not first.any():
         raise ValueError("parameters and start must be finite, and start not zero")
     h = float(np.cbrt(np.finfo(np.float64).eps) * max(1.0, float(np.linalg.norm(theta))))
 
-    def product(vector: Any) -> NDArray[np.float64]:
-        u = np.ravel(vector)
-        length = float(np.linalg.norm(u))
-        ends = [np.asarray(gradient(theta + sign * h / length * u), dtype=np.float64) for sign in (1, -1)]
+    def product(u: NDArray[np.float64]) -> NDArray[np.float64]:
+        ends = [np.asarray(gradient(theta + step * u), dtype=np.float64) for step in (h, -h)]
         if ends[0].shape != theta.shape or not np.isfinite(ends).all():
             raise ValueError(f"gradient must return {theta.size} finite numbers, got an array of shape {ends[0].shape}")
-        return (ends[0] - ends[1]) * (length / (2 * h))
+        return (ends[0] - ends[1]) / (2 * h)
 
-    size = theta.size
-    if size <= 10:  # Lanczos wants room
-        hessian = np.stack([product(e) for e in np.eye(size)])
-        values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
-    else:
-        values, vectors = eigsh(
-            LinearOperator((size, size), matvec=product, dtype=np.float64),
-            k=1,
-            which="LA",
-            v0=first,
-            ncv=8,
-            tol=tolerance,
-        )
-    return Sharpness(float(values[-1]), vectors[:, -1])
+    basis = [first / np.linalg.norm(first)]
+    restricted = np.zeros((0, 0))  # the Hessian in the basis
+    while True:
+        Hu = product(basis[-1])
+        rows = np.array(basis)  # (k, D)
+        restricted = np.pad(restricted, (0, 1))
+        restricted[-1, :] = restricted[:, -1] = rows @ Hu
+        rest = Hu - rows.T @ (rows @ Hu)
+        rest -= rows.T @ (rows @ rest)  # once more, for rounding
+        length = float(np.linalg.norm(rest))
+        values, vectors = np.linalg.eigh(restricted)
+        error = length * abs(vectors[-1, -1])
+        if error <= tolerance * abs(values[-1]) or len(basis) == theta.size or length <= 1e-10 * abs(values).max():
+            return Sharpness(float(values[-1]), rows.T @ vectors[:, -1])
+        basis.append(rest / length)
 
 
 # ---------------------------------------------------------------------------------------------------------
