@@ -210,7 +210,10 @@ def evidence(
 
     try:
         folder = chapters or runner.find_chapters()
-        book = ledger.collect(sorted(folder.glob("*.ipynb")))
+        paths = sorted(folder.glob("*.ipynb"))
+        if not paths:
+            raise Failed(f"there are no notebooks in {folder}", 2)
+        book = ledger.collect(paths)
     except (runner.RunError, ledger.LedgerError, OSError) as error:
         raise Failed(str(error)) from error
     if json:

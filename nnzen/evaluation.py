@@ -46,6 +46,9 @@ MAX_SEEDS = 1_000_000
 class _Sentence:
     """A result that prints, and displays as HTML, as one sentence."""
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def _repr_html_(self) -> str:
         return f'<p class="nz-result">{html.escape(str(self))}</p>'
 

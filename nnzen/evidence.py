@@ -1,8 +1,9 @@
 """Claims: measured statements, each shown beside a control that must fail and judged against a declared band.
 
 A claim holds when the measurement lies inside the band **and** the control, the same measurement of a variant
-that is wrong on purpose, lies outside it. A statement that a wrong implementation, a baseline or noise would
-also pass proves nothing, so both failures raise :class:`ClaimError`.
+that is wrong on purpose, lies outside it. A statement that a wrong implementation or a baseline would
+also pass proves nothing, so both failures raise :class:`ClaimError`. Of several values, one per seed, the mean is
+judged; its interval is shown, not tested.
 
 The line that a claim displays is a pure function of its record (:func:`render_text`, :func:`render_html`); the
 record lies in the output's metadata under ``"nnzen"``, from where :func:`records_in` reads it back.
@@ -58,7 +59,7 @@ class Claim:
     against : str
         What the control is, in words.
     low, high : float or None
-        The declared band; None where it is open.
+        The declared band, rounded like the measurement; None where it is open.
     unit, source : str
         Unit of all numbers; where the band or the statement comes from.
     published : tuple of str
@@ -424,7 +425,7 @@ def _bounds(
             raise ClaimError(f"{id}: a bound of the band is {bound}; it must be a finite number")
     if low is not None and high is not None and not low <= high:
         raise ClaimError(f"{id}: the band ({low}, {high}) is empty; its first bound must be the lower one")
-    return (None if low is None else float(low)), (None if high is None else float(high))
+    return (None if low is None else _rounded(low)), (None if high is None else _rounded(high))
 
 
 def _check_words(id: str, says: str, against: str, published: tuple[str, ...], verdict: str) -> None:
@@ -453,7 +454,12 @@ def _numbers(id: str, name: str, values: Any) -> tuple[float, ...]:
         raise ClaimError(f"{id}: {name} is {values!r}; it must be a number or one number per seed") from error
     if array.ndim > 1 or array.size == 0:
         raise ClaimError(f"{id}: {name} has shape {array.shape}; it must be a number or one number per seed")
-    return tuple(float(f"{x:.6g}") for x in np.atleast_1d(array))
+    return tuple(_rounded(x) for x in np.atleast_1d(array))
+
+
+def _rounded(x: float) -> float:
+    """Six significant digits: the others belong to the processor, also those of a bound that was computed."""
+    return float(f"{x:.6g}")
 
 
 def _default_tolerance(numbers: tuple[float, ...], low: float | None, high: float | None) -> float:

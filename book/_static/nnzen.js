@@ -23,6 +23,14 @@
   }
 
   function reachableByKeyboard() {
+    // A formula in a line scrolls only where it is wider than the page (the text for screen readers always is wider).
+    for (const formula of document.querySelectorAll(".bd-article span.math")) {
+      const drawn = formula.querySelector("mjx-math");
+      const wide = drawn !== null && drawn.getBoundingClientRect().width > formula.clientWidth + 1;
+      formula.classList.toggle("nz-wide", wide);
+      if (wide) formula.tabIndex = 0;
+      else formula.removeAttribute("tabindex");
+    }
     const boxes = ".nz-scroll, .pst-scrollable-table-container, div.math, mjx-container, .highlight pre, .output pre";
     for (const box of document.querySelectorAll(boxes)) {
       if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;

@@ -42,6 +42,10 @@ def check_best_of_m(candidate: Callable[..., Any], rng: np.random.Generator, siz
             if reach[k] > 1e-4 and abs(reach[k] - 0.5) > 1e-9:
                 m = next(m for m in itertools.count(1) if 1 - (1 - reach[k]) ** m > 0.5)
                 expect_close(candidate(k, n, p), m, f"tries_needed(k={k}, n={n}, p={p:.3g})", rtol=0)
+    # One try reaches one half here and does not exceed it; then an event so rare that m = ln 2 / P(k or more).
+    expect_close(candidate(1, 1, 0.5), 2, "tries_needed(k=1, n=1, p=0.5)", rtol=0)
+    rare = math.fsum(_binomial(100, 0.1)[60:])
+    expect_close(candidate(60, 100, 0.1), math.log(2) / rare, "tries_needed(k=60, n=100, p=0.1)", rtol=1e-6)
 
 
 def check_three_variances(candidate: Callable[..., Any], rng: np.random.Generator, size: int) -> None:

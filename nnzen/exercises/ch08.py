@@ -32,8 +32,9 @@ def check_stack(candidate: Callable[..., Any], rng: np.random.Generator, size: i
     expect_close(answer, (len(seen), middle.max() - middle.min() + 1), what, rtol=0, atol=0)
     # A window that is exactly as large as the padded input fits once; one that is larger does not fit.
     expect_close(candidate(size, [(size + 2, 2, 1)]), (1, size + 2), f"stack({size}, [({size + 2}, 2, 1)])", atol=0)
-    too_large = [(size + 3, 1, 1)]
-    expect_raises(ValueError, candidate, size, too_large, what=f"stack({size}, {too_large}), which does not fit,")
+    # In the second case the first layer fits, and the second layer's window would fit the input, but not its output.
+    for too_large in ([(size + 3, 1, 1)], [(2, 2, 1), (size // 2 + 2, 1, 0)]):
+        expect_raises(ValueError, candidate, size, too_large, what=f"stack({size}, {too_large}), which does not fit,")
 
 
 def check_conv2d(candidate: Callable[..., Any], rng: np.random.Generator, size: int) -> None:

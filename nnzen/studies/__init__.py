@@ -11,7 +11,7 @@ The notebook's metadata declares the study::
         "name": "first_cnn",
         "grid": {"seed": [0, 1, 2], "model": ["linear", "cnn"]},     parameters and their values
         "data": ["fashion_mnist"],                                   data sets it loads
-        "entry": ["nnzen.training:fit_classifier"],                  functions it rests on
+        "entry": ["nnzen.training:train"],                           functions it rests on
         "toy": {"epochs": 1, "train_size": 512}                      parameters of a quick trial
     }}}
 

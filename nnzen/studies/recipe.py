@@ -56,7 +56,7 @@ def recipe_hash(
     cells : sequence of str
         Sources of the notebook's code cells.
     entries : sequence of str
-        Entry functions, such as ``"nnzen.training:fit_classifier"``.
+        Entry functions, such as ``"nnzen.training:train"``.
     grid : mapping
         Parameter names and their values.
     data : mapping
@@ -111,7 +111,7 @@ def _entry(library: _Library, entry: str) -> tuple[str, str]:
     module_name, _, name = entry.partition(":")
     module = library.module(module_name)
     if module is None or name not in module.definitions:
-        raise RecipeError(f"entry function {entry!r} does not exist; it must look like 'nnzen.training:fit_classifier'")
+        raise RecipeError(f"entry function {entry!r} does not exist; it must look like 'nnzen.training:train'")
     return module_name, name
 
 

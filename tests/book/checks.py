@@ -67,7 +67,7 @@ def mathematics(page: Page) -> list[str]:
                 wrong.push("TeX error: " + fault.outerHTML.slice(0, 200));
               const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
               for (let node = walker.nextNode(); node; node = walker.nextNode())
-                if (/\\\(|\\\[|\$\$|\\begin\{/.test(node.data) &&
+                if (/\\\(|\\\[|\$\$|\\[A-Za-z]+\{/.test(node.data) &&
                     !node.parentElement.closest("pre, code, script, style, textarea, mjx-container"))
                   wrong.push("raw TeX: " + node.data.trim().slice(0, 200));
               return wrong;
@@ -88,11 +88,16 @@ def alternative_texts(page: Page) -> list[str]:
 
 
 def phone_width(page: Page) -> list[str]:
-    """At 390 px nothing makes the page scroll sideways. Leaves the page at that width."""
+    """At 390 px nothing makes the page scroll sideways, and no formula is cut off. Leaves the page at that width."""
     page.set_viewport_size({"width": 390, "height": 844})
     return list(
         page.evaluate(
             """() => {
+              const width = (e) => e.querySelector("mjx-math")?.getBoundingClientRect().width ?? e.scrollWidth;
+              const cut = [...document.querySelectorAll("span.math, div.math")].find(
+                (e) => width(e) > e.clientWidth + 1 && getComputedStyle(e).overflowX === "hidden"
+              );
+              if (cut) return ["formula is cut off: " + cut.textContent.trim().slice(0, 80)];
               const room = document.documentElement.clientWidth;
               if (document.documentElement.scrollWidth <= room) return [];
               const boxed = (e) => e && (getComputedStyle(e).overflowX !== "visible" || boxed(e.parentElement));

@@ -52,6 +52,8 @@ def test_a_good_page_passes(show):
         ('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">', "", "without alternative text"),
         (r'<span class="math">\(x\)</span>', "", "not typeset"),
         ("<p>left over: $$x$$</p>", "", "raw TeX"),
+        (r"<p>left over: $\mathbf{W}$</p>", "", "raw TeX"),
+        ('<span class="math" style="display: inline-block; width: 9px; overflow: hidden">x + y</span>', "", "cut off"),
         (r'<span class="math">\(\frac{1}\)</span>', MATHJAX, "TeX error"),
         (r'<span class="math">\(\nosuchmacro\)</span>', MATHJAX, "TeX error"),
         ('<div style="width: 600px">wide</div>', "", "px wide in 390"),

@@ -77,7 +77,8 @@ def lab(tmp_path_factory):
         )
         try:
             _wait_until_it_answers(server, f"http://127.0.0.1:{port}/api?token={token}", log)
-            yield f"http://127.0.0.1:{port}/lab/tree/{{}}?token={token}"
+            # A workspace of its own for each notebook, or the tabs of the one before would be opened again.
+            yield f"http://127.0.0.1:{port}/lab/workspaces/{{0}}/tree/{{0}}.ipynb?token={token}"
         finally:
             server.terminate()
             try:
@@ -129,12 +130,12 @@ def _run_all(context, address):
 
 
 def test_chapter_runs_in_jupyterlab(lab, context):
-    state, outside = _run_all(context, lab.format("chapter.ipynb"))
+    state, outside = _run_all(context, lab.format("chapter"))
     assert state["errors"] == []
     assert state["executed"] == state["cells"] > 5
     assert outside == [], "JupyterLab asks other hosts"
 
 
 def test_an_error_would_be_seen(lab, context):
-    state, _ = _run_all(context, lab.format("broken.ipynb"))
+    state, _ = _run_all(context, lab.format("broken"))
     assert state["errors"] == ["ZeroDivisionError: division by zero"]

@@ -112,7 +112,15 @@ def test_release_check(tmp_path):
     assert "placeholder" in check(nnzen_book.PLACEHOLDER)[0]
     assert "placeholder" in check(nnzen_book.PLACEHOLDER + ".git")[0]
     assert "must begin with https://" in check("git@github.com:a/b.git")[0]
-    assert check("https://github.com/someone/nnzen") == []
+    url = "https://github.com/someone/nnzen"
+    assert check(url) == []
+    chapter = tmp_path / "chapters" / "99_test.ipynb"
+    chapter.parent.mkdir()
+    chapter.write_text(json.dumps({"cells": [{"source": "# Title"}, {"source": "import nnzen as nz"}]}))
+    (problem,) = check(url)
+    assert f"99_test.ipynb: the first code cell does not install nnzen from {url}" in problem
+    chapter.write_text(json.dumps({"cells": [{"source": "# Title"}, {"source": release_check.install_cell(url)}]}))
+    assert check(url) == []
 
 
 def test_buttons_keep_a_real_address():

@@ -109,6 +109,12 @@ def skip_tag(chapter):
 
 
 @breaks(rules.nothing_switched_off)
+def claim_that_is_not_compared(chapter):
+    chapter.cells[5].metadata.tags = ["nbval-ignore-output"]
+    chapter.cells[5].source = 'nz.claim("99/x", "X")'
+
+
+@breaks(rules.nothing_switched_off)
 def skip_comment(chapter):
     chapter.cells[5].source = "# NBVAL_SKIP\nnz.claim()"
 
@@ -146,6 +152,11 @@ def time_in_output(chapter):
 @breaks(rules.nothing_of_the_machine)
 def path_in_output(chapter):
     chapter.cells[3].outputs.append(v4.new_output("stream", text="/home/someone/book/chapters"))
+
+
+@breaks(rules.nothing_of_the_machine)
+def address_in_output(chapter):
+    chapter.cells[3].outputs[0].data["text/plain"] = "<nnzen.Result at 0x7f1cf0f3d550>"
 
 
 @breaks(rules.claims_as_rendered)

@@ -53,6 +53,7 @@ def test_version_and_help(nnzen_command):
         (["run", "--seed", "-1"], "--seed"),
         (["run", "-p", "epochs"], "parameter 'epochs' must look like NAME=VALUE"),
         (["run"], "there is no chapters/ with notebooks"),
+        (["evidence", "--chapters", "nowhere"], "there are no notebooks in nowhere"),
         (["study", "--cell", "x"], "--cell"),
     ],
 )

@@ -308,6 +308,7 @@ RESULTS = [
 @pytest.mark.parametrize("result", RESULTS, ids=lambda r: type(r).__name__)
 def test_results_are_frozen_and_display(result):
     assert "\n" not in str(result)
+    assert repr(result) == str(result)
     assert result._repr_html_().startswith('<p class="nz-result">')
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(result, dataclasses.fields(result)[0].name, 0)

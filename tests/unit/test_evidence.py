@@ -82,6 +82,13 @@ def test_one_sided_bands():
         make(band=None, at_most=0.5)
 
 
+def test_a_computed_bound_keeps_no_more_digits_than_the_measurement():
+    count = 12345678  # rounded to six digits on both sides, it must still meet itself
+    claim = make(measured=count, control=0, band=(count, count))
+    assert claim.low == claim.high == claim.mean == 12345700
+    assert make(measured=1.0, band=(0.9, 1.1 + 1e-15)) == make(measured=1.0, band=(0.9, 1.1))
+
+
 def test_several_seeds_are_judged_by_their_mean_and_show_student_t_interval():
     runs = [0.8, 1.0, 1.3]  # two of them outside the band
     claim = make(measured=runs)
@@ -97,11 +104,12 @@ def test_several_seeds_are_judged_by_their_mean_and_show_student_t_interval():
     bounds=st.tuples(finite, finite),
 )
 def test_judging_agrees_with_the_definition_and_survives_json(measured, control, bounds):
-    low, high = sorted(bounds)
+    declared = sorted(bounds)
+    rounded = [float(f"{x:.6g}") for x in measured]
+    low, high = (float(f"{x:.6g}") for x in declared)
     try:
-        claim = make(measured=measured, control=control, band=(low, high))
+        claim = make(measured=measured, control=control, band=declared)
     except ClaimError:
-        rounded = [float(f"{x:.6g}") for x in measured]
         outside = not low <= math.fsum(rounded) / len(rounded) <= high
         assert outside or all(map(math.isfinite, control))
         return
