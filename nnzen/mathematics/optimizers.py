@@ -91,7 +91,7 @@ class GradientDescent:
             If the shapes differ.
         """
         theta, g = _pair(parameters, gradient)
-        return theta - self.learning_rate * g
+        return theta - float(self.learning_rate) * g
 
 
 @dataclass
@@ -151,7 +151,8 @@ class HeavyBall:
             If the shapes differ, or are not those of the first step.
         """
         theta, g = _pair(parameters, gradient)
-        self.velocity = self.momentum * _velocity(self.velocity, theta) - self.learning_rate * g
+        eta, beta = float(self.learning_rate), float(self.momentum)
+        self.velocity = beta * _velocity(self.velocity, theta) - eta * g
         return theta + self.velocity
 
 
@@ -212,8 +213,9 @@ class Nesterov:
             If the shapes differ, or are not those of the first step.
         """
         theta, g = _pair(parameters, gradient)
-        self.velocity = self.momentum * _velocity(self.velocity, theta) - self.learning_rate * g
-        return theta + self.momentum * self.velocity - self.learning_rate * g
+        eta, beta = float(self.learning_rate), float(self.momentum)
+        self.velocity = beta * _velocity(self.velocity, theta) - eta * g
+        return theta + beta * self.velocity - eta * g
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -262,7 +264,7 @@ def tuned_gradient_descent(mu: float, L: float) -> Tuned:
     Tuned(learning_rate=0.5, momentum=0.0, factor=0.5)
     """
     _check_curvatures(mu, L)
-    return Tuned(2 / (L + mu), 0.0, (L - mu) / (L + mu))
+    return Tuned(float(2 / (L + mu)), 0.0, float((L - mu) / (L + mu)))
 
 
 def tuned_heavy_ball(mu: float, L: float) -> Tuned:
@@ -323,7 +325,7 @@ def tuned_nesterov(mu: float, L: float) -> Tuned:
     """
     _check_curvatures(mu, L)
     slow, fast = math.sqrt(mu), math.sqrt(L)
-    return Tuned(1 / L, (fast - slow) / (fast + slow), 1 - slow / fast)
+    return Tuned(float(1 / L), (fast - slow) / (fast + slow), 1 - slow / fast)
 
 
 def convergence_factor(
@@ -408,7 +410,9 @@ def sharpness(
     parameters : array_like, shape (D,)
         The point.
     start : array_like, shape (D,)
-        Where the iteration starts: a random vector, or the direction found near by. Not zero.
+        Where the iteration starts: a random vector, or the direction found near by. Not zero. What is orthogonal to
+        the start stays hidden, so from another eigenvector the result is that one's eigenvalue: in doubt take a
+        random start.
     tolerance : float
         Relative error of the eigenvector equation at which the iteration stops. The eigenvalue's own error is of the
         order of its square.
@@ -437,8 +441,11 @@ def sharpness(
 
     def product(u: NDArray[np.float64]) -> NDArray[np.float64]:
         ends = [np.asarray(gradient(theta + step * u), dtype=np.float64) for step in (h, -h)]
-        if ends[0].shape != theta.shape or not np.isfinite(ends).all():
-            raise ValueError(f"gradient must return {theta.size} finite numbers, got an array of shape {ends[0].shape}")
+        for end in ends:
+            if end.shape != theta.shape:
+                raise ValueError(f"gradient must return an array of shape {theta.shape}, got {end.shape}")
+            if not np.isfinite(end).all():
+                raise ValueError(f"gradient must return finite numbers, got {end[~np.isfinite(end)][0]}")
         return (ends[0] - ends[1]) / (2 * h)
 
     basis = [first / np.linalg.norm(first)]
@@ -453,7 +460,8 @@ def sharpness(
         length = float(np.linalg.norm(rest))
         values, vectors = np.linalg.eigh(restricted)
         error = length * abs(vectors[-1, -1])
-        if error <= tolerance * abs(values[-1]) or len(basis) == theta.size or length <= 1e-10 * abs(values).max():
+        converged = len(basis) > 1 and error <= tolerance * abs(values[-1])
+        if converged or len(basis) == theta.size or length <= 1e-10 * abs(values).max():
             return Sharpness(float(values[-1]), rows.T @ vectors[:, -1])
         basis.append(rest / length)
 
@@ -469,7 +477,8 @@ def _check_learning_rate(value: float) -> None:
 
 def _check_momentum(value: float) -> None:
     if not 0 <= value < 1:
-        raise ValueError(f"momentum must lie in [0, 1), got {value}; at 1 the ball never comes to rest")
+        why = "; from 1 on the ball never comes to rest" if value >= 1 else ""
+        raise ValueError(f"momentum must lie in [0, 1), got {value}{why}")
 
 
 def _check_curvatures(mu: float, L: float) -> None:

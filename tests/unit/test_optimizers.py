@@ -94,11 +94,27 @@ def test_steps_keep_dtype_and_arguments(make):
             make(bad)
 
 
+@pytest.mark.parametrize("make", [O.GradientDescent, O.HeavyBall, O.Nesterov])
+def test_numbers_of_numpy_keep_float32(make):
+    one, two = np.float64(1), np.float64(2)
+    for tuned in (O.tuned_gradient_descent(one, two), O.tuned_heavy_ball(one, two), O.tuned_nesterov(one, two)):
+        assert {type(tuned.learning_rate), type(tuned.momentum), type(tuned.factor)} == {float}
+    optimizer = make(np.float64(0.1), *[np.float64(0.9)] * (make is not O.GradientDescent))
+    w = g = np.ones(3, "float32")
+    for _ in range(2):
+        w = optimizer.step(w, g)
+        assert w.dtype == np.float32
+
+
 @pytest.mark.parametrize("make", [O.HeavyBall, O.Nesterov])
 def test_momentum_refuses_what_it_cannot_do(make):
     for bad in (-0.1, 1.0, np.nan):
         with pytest.raises(ValueError, match="momentum"):
             make(0.1, bad)
+    with pytest.raises(ValueError, match=r"got -0.1$"):
+        make(0.1, -0.1)
+    with pytest.raises(ValueError, match="comes to rest"):
+        make(0.1, 1.0)
     optimizer = make(0.1)
     optimizer.step([1.0, 2.0], [1.0, 1.0])
     with pytest.raises(ValueError, match="make a new one"):
@@ -189,8 +205,17 @@ def test_sharpness_refuses_what_it_cannot_do():
         O.sharpness(lambda w: w, [], start=[])
     with pytest.raises(ValueError, match="start not zero"):
         O.sharpness(lambda w: w, [1.0, 2.0], start=[0.0, 0.0])
-    with pytest.raises(ValueError, match="2 finite numbers"):
+    with pytest.raises(ValueError, match="finite numbers, got nan"):
         O.sharpness(lambda w: w * np.nan, [1.0, 2.0], start=[1.0, 0.0])
+    with pytest.raises(ValueError, match=r"shape \(2,\), got \(1,\)"):
+        O.sharpness(lambda w: w[:1], [1.0, 2.0], start=[1.0, 0.0])
+
+
+def test_sharpness_takes_two_products_before_it_stops():
+    curvatures, calls = np.array([1.0, 3.0, 2.0]), []
+    found = O.sharpness(lambda w: calls.append(w) or curvatures * w, np.zeros(3), start=[1.0, 1e-4, 0.0])
+    assert found.value == pytest.approx(3, rel=1e-6)  # within the tolerance of the first product is another: 1
+    assert len(calls) == 4
 
 
 def test_examples():
