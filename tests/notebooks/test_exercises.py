@@ -4,6 +4,7 @@ import ast
 import signal
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 
 from nnzen import exercises
@@ -70,6 +71,17 @@ def test_mutants_are_rejected(exercise):
     assert share >= REJECTED, f"{share:.0%} of {len(made)} mutants rejected; these survive:\n\n" + "\n\n".join(
         survivors
     )
+
+
+@pytest.mark.parametrize("shift", [0.1, 1, 5, 1000])
+def test_a_fixed_shift_is_not_the_largest_curvature(shift):
+    def candidate(product, u, steps):
+        for _ in range(steps):
+            u = product(u) + shift * u
+            u = u / np.linalg.norm(u)
+        return u @ product(u)
+
+    assert not exercises.judge("05/largest-curvature", candidate).passed
 
 
 def test_checks_and_exercises_belong_together():
