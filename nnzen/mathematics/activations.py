@@ -78,7 +78,7 @@ def sigmoid(a: ArrayLike) -> Floats:
     >>> sigmoid([-1000.0, 0.0, 1000.0])
     array([0. , 0.5, 1. ])
     """
-    return losses.sigmoid(_pre_activations(a))[()]  # of one number a NumPy number, as the others
+    return losses.sigmoid(_pre_activations(a))
 
 
 def sigmoid_derivative(a: ArrayLike) -> Floats:
@@ -375,9 +375,6 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
 
 
 def _pre_activations(a: ArrayLike) -> Floats:
-    """Return real, finite numbers; a cast to float would drop an imaginary part."""
-    if np.iscomplexobj(a):
-        raise ValueError(f"pre-activations must be real numbers, got an array of {np.asarray(a).dtype}")
     return _numbers(a, "pre-activations")
 
 

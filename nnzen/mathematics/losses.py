@@ -59,7 +59,7 @@ def sigmoid(logits: ArrayLike) -> Floats:
     Raises
     ------
     ValueError
-        If a logit is NaN or infinite.
+        If a logit is NaN, infinite or complex.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def sigmoid(logits: ArrayLike) -> Floats:
     """
     z = _numbers(logits, "logits")
     small = np.exp(-np.abs(z))  # in (0, 1]: cannot overflow
-    return np.where(z >= 0, 1 / (1 + small), small / (1 + small))
+    return np.where(z >= 0, 1 / (1 + small), small / (1 + small))[()]  # of one number a NumPy number, as elsewhere
 
 
 def log_sigmoid(logits: ArrayLike) -> Floats:
@@ -412,8 +412,10 @@ def kl_divergence(p: ArrayLike, q: ArrayLike, axis: int = -1) -> Floats:
 
 
 def _numbers(values: ArrayLike, name: str) -> Floats:
-    """Return `values` as a float array without NaN and infinity."""
+    """Return `values` as a float array without NaN and infinity; a cast would drop an imaginary part."""
     array = np.asarray(values)
+    if array.dtype.kind == "c":
+        raise ValueError(f"{name} must be real numbers, got an array of {array.dtype}")
     if array.dtype not in (np.float32, np.float64):
         try:
             array = array.astype(np.float64)

@@ -195,6 +195,7 @@ REFUSED = [
     (lambda: L.sigmoid([0.0, nan]), r"logits must be finite: 1 of 2 .* nan at position \[1\]"),
     (lambda: L.log_softmax([[0.0, inf]]), "logits must be finite"),
     (lambda: L.softmax("ab"), "logits must be numbers"),
+    (lambda: L.softmax([1.0, 1j]), "logits must be real numbers, got an array of complex128"),
     (lambda: L.log_sum_exp(1.0), "0 dimensions"),
     (lambda: L.softmax(np.zeros((2, 0))), "no element along axis -1"),
     (lambda: L.softmax([1.0, 2.0], axis=1), "axis is 1"),
