@@ -8,11 +8,13 @@ JOBS ?= 2
 CHAPTERS ?= chapters
 NBVAL := $(BIN)/python -m pytest -q -p tests.notebooks.claims_plugin --nbval \
 	--nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg -n $(JOBS) --dist loadfile
+# Tests run JOBS at a time, so each gets one thread for products of matrices: see _environment in nnzen/execution.py.
+test-%: export OPENBLAS_NUM_THREADS ?= 1
 HTML := book/_build/html/index.html
 
 .DEFAULT_GOAL := help
 .PHONY: help html book test check verify lab serve claims clean lock release-check \
-	test-lint test-unit test-notebooks test-stored test-other-seed test-book test-package
+	test-lint test-unit test-notebooks test-stored test-other-seed test-book test-package benchmark
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -68,6 +70,9 @@ test-package: $(READY)
 
 lab: $(READY)  ## open JupyterLab on the chapters
 	$(BIN)/jupyter lab chapters
+
+benchmark: $(READY)  ## print how fast the library's convolution is beside Keras'
+	$(BIN)/python benchmarks/convolution.py
 
 serve: $(READY)  ## serve the rendered book on this machine
 	@test -f $(HTML) || { echo "There is no rendered book yet; run 'make html' or 'make book' first."; exit 1; }

@@ -1,0 +1,18 @@
+"""The benchmarks print; what is tested is that they run and compare two computations of the same thing."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_convolution_benchmark_compares_equals():
+    tiny = ["--images", "2", "--size", "5", "--channels", "3", "--repetitions", "1"]
+    printed = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "convolution.py", *tiny], capture_output=True, text=True, check=True
+    ).stdout
+    rows = re.findall(r"^(forward.*?) +([\d.]+) ms +([\d.]+) ms +([\d.]+)× +([\d.e+-]+),", printed, re.MULTILINE)
+    assert [row[0] for row in rows] == ["forward", "forward and gradients"]
+    assert all(float(row[4]) < 1e-4 for row in rows), printed
