@@ -30,6 +30,7 @@ from rich.table import Table
 
 from nnzen.evidence import records_in
 from nnzen.notebooks import INJECTED, Notebook, code_cells, disk_is_full, first_line
+from nnzen.runtime import processors
 
 __all__ = ["Display", "Failure", "Finished", "Task", "execute", "run_tasks"]
 
@@ -249,12 +250,13 @@ def run_tasks(tasks: Sequence[Task], *, jobs: int, display: Display | None = Non
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["papermill"])
+    environment = _environment(min(jobs, len(tasks)))
     waiting = deque(tasks)
     running: dict[Connection, _Running] = {}
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
-                connection, worker = _start(context, waiting.popleft())
+                connection, worker = _start(context, waiting.popleft(), environment)
                 running[connection] = worker
                 if display is not None:
                     display.start(worker.task.name, len(code_cells(worker.task.notebook)))
@@ -274,9 +276,19 @@ def run_tasks(tasks: Sequence[Task], *, jobs: int, display: Display | None = Non
             _end(worker)
 
 
-def _start(context: Any, task: Task) -> tuple[Connection, _Running]:
+def _environment(beside: int) -> dict[str, str]:
+    """Return the environment of each of so many kernels: its share of the processors for products of matrices.
+
+    By default OpenBLAS, which NumPy's wheels bring, waits in a loop for as many threads as there are processors: two
+    kernels then keep each other's threads from running, and take several times as long.
+    """
+    share = max(1, processors() // max(1, beside))
+    return {"OPENBLAS_NUM_THREADS": str(share), **os.environ}
+
+
+def _start(context: Any, task: Task, environment: dict[str, str]) -> tuple[Connection, _Running]:
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(task, dict(os.environ), theirs), daemon=True)
+    process = context.Process(target=_work, args=(task, environment, theirs), daemon=True)
     process.start()
     theirs.close()  # the worker holds the only copy, so its death ends the pipe
     return ours, _Running(task, process, time.monotonic())

@@ -177,6 +177,24 @@ class Killer(Display):
             process.kill()
 
 
+@pytest.mark.parametrize(("chosen", "expected"), [(None, ["1", "1"]), ("3", ["3", "3"])])
+def test_kernels_side_by_side_share_the_processors(tmp_path, monkeypatch, chosen, expected):
+    monkeypatch.setattr(execution, "processors", lambda: 2)
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", chosen)
+    source = notebook("import os\nprint(os.environ['OPENBLAS_NUM_THREADS'])")
+    tasks = [execution.Task(name, source, {}, tmp_path) for name in ("00_x", "01_y")]
+    printed = [end.notebook["cells"][0]["outputs"][0]["text"].strip() for end in execution.run_tasks(tasks, jobs=2)]
+    assert printed == expected
+
+
+def test_a_kernel_alone_has_all_processors(monkeypatch):
+    monkeypatch.setattr(execution, "processors", lambda: 4)
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    assert [execution._environment(n)["OPENBLAS_NUM_THREADS"] for n in (0, 1, 2, 3, 9)] == ["4", "4", "2", "1", "1"]
+
+
 # --- without kernels ----------------------------------------------------------------------------------------
 
 
