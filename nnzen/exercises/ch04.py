@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nnzen.exercises import expect_close
+from nnzen.exercises import Wrong, expect_close
 
 __all__ = ["CHECKS", "check_clip", "check_he_scale", "check_layer_norm_gradient"]
 
@@ -34,14 +34,16 @@ def check_clip(candidate: Callable[..., Any], rng: np.random.Generator, size: in
     """`candidate(gradients, c)`: list of arrays, a number -> list of arrays whose common length is at most c."""
     gradients = [rng.normal(size=(size, 3)), rng.normal(size=size), rng.normal(size=(2, size, 2))]
     length = float(np.linalg.norm(np.concatenate([g.ravel() for g in gradients])))
-    for c in (length / 3, 2 * length, length * 0.9):
-        expected = tuple(g / max(length, c) * c for g in gradients)
-        got = candidate([g.copy() for g in gradients], c)
-        expect_close(tuple(got), expected, f"clip of {len(gradients)} arrays of common length {length:.3g}, c={c:.3g}")
-    zeros = [np.zeros(2), np.zeros((1, size))]
-    expect_close(tuple(candidate([z.copy() for z in zeros], 1.0)), tuple(zeros), "clip of gradients that are all zero")
-    one = [np.full(size, 0.5)]
-    expect_close(tuple(candidate([one[0].copy()], 100.0)), tuple(one), "clip of one short gradient, c=100")
+    cases = [(gradients, c) for c in (length / 3, 2 * length, length * 0.9)]
+    cases += [([np.zeros(2), np.zeros((1, size))], 1.0), ([np.full(size, 0.5)], 100.0), ([], 1.0)]
+    for arrays, c in cases:
+        together = float(np.linalg.norm(np.concatenate([np.zeros(1), *(g.ravel() for g in arrays)])))
+        what = f"clip of {len(arrays)} arrays of common length {together:.3g}, c={c:.3g}"
+        got = candidate(arrays, c)
+        if not isinstance(got, (list, tuple)) or len(got) != len(arrays):
+            raise Wrong(f"{what}: the answer must be a list of {len(arrays)} arrays")
+        for i, (array, answer) in enumerate(zip(arrays, got, strict=True)):
+            expect_close(answer, array / max(together, c) * c, f"{what}: array {i}")
 
 
 def _layer_norm_jacobian(row: Any, gamma: Any, epsilon: float) -> Any:
