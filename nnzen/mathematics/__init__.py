@@ -1,6 +1,6 @@
 """The mathematics of the book in NumPy, one module a subject, each tested against an independent oracle.
 
-`activations` belongs to chapter 01, `losses` to 02, `autodiff` to 03, `optimizers` to 05, `convolution` to 08. Nothing
+`activations` belongs to chapter 01, `losses` to 02, `autodiff` to 03, `optimizers` to 05 and 06, `convolution` to 08. Nothing
 in here imports TensorFlow.
 """
 
