@@ -1,7 +1,7 @@
 """The mathematics of the book in NumPy, one module a subject, each tested against an independent oracle.
 
 `activations` belongs to chapter 01, `losses` to 02, `autodiff` to 03, `initialization`, `normalization` and `clipping`
-to 04, `optimizers` to 05, `convolution` to 08. Nothing in here imports TensorFlow.
+to 04, `optimizers` to 05 and 06, `convolution` to 08. Nothing in here imports TensorFlow.
 """
 
 from nnzen.mathematics import (

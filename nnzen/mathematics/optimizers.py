@@ -1,4 +1,4 @@
-r"""Gradient descent, heavy ball and Nesterov's method, and how fast they are on a quadratic, in NumPy.
+r"""Gradient descent, momentum and adaptive methods, and how fast the first two are on a quadratic, in NumPy.
 
 With parameters :math:`\theta`, gradient :math:`g`, learning rate :math:`\eta` and momentum :math:`\beta` one step is
 
@@ -15,7 +15,23 @@ parameters for which that factor is known in closed form, with :math:`\kappa = L
 see also Polyak (1964), `doi:10.1016/0041-5553(64)90137-5 <https://doi.org/10.1016/0041-5553(64)90137-5>`_, and
 Nesterov (2018), *Lectures on Convex Optimization*, §2.2.
 
-An optimizer takes one array; a network keeps its parameters in one vector. float32 stays float32.
+The adaptive methods divide by a root of squared gradients, coordinate by coordinate:
+
+========  =======================================================================================================
+AdaGrad   :math:`a \leftarrow a + g^2`, then :math:`\theta \leftarrow \theta - \eta g/\sqrt{a+\varepsilon}`
+RMSprop   :math:`a \leftarrow \rho a + (1-\rho) g^2`, then
+          :math:`\theta \leftarrow \theta - \eta g/\sqrt{a+\varepsilon}`
+Adam      :math:`m \leftarrow \beta_1 m + (1-\beta_1) g`, :math:`v \leftarrow \beta_2 v + (1-\beta_2) g^2`, then
+          :math:`\theta \leftarrow \theta - \eta\,\frac{\sqrt{1-\beta_2^t}}{1-\beta_1^t}\,\frac{m}{\sqrt v+\varepsilon}`
+AdamW     :math:`\theta \leftarrow (1-\eta\lambda)\,\theta`, then Adam's step
+Muon      :math:`m \leftarrow \beta m + g`, then :math:`\theta \leftarrow \theta - \eta\,s\,O(g+\beta m)`, where
+          :math:`O` makes a matrix nearly orthogonal (:func:`orthogonalize`) and :math:`s` sets its scale
+========  =======================================================================================================
+
+They follow the optimizers of these names in Keras. Chapter 06 derives them.
+
+An optimizer takes one array; a network keeps its parameters in one vector (but Muon wants one matrix). float32 stays
+float32.
 """
 
 from __future__ import annotations
@@ -28,12 +44,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "AdaGrad",
+    "Adam",
+    "AdamW",
     "GradientDescent",
     "HeavyBall",
+    "Muon",
     "Nesterov",
+    "RMSprop",
     "Sharpness",
     "Tuned",
     "convergence_factor",
+    "orthogonalize",
     "sharpness",
     "tuned_gradient_descent",
     "tuned_heavy_ball",
@@ -216,6 +238,419 @@ class Nesterov:
         eta, beta = float(self.learning_rate), float(self.momentum)
         self.velocity = beta * _velocity(self.velocity, theta) - eta * g
         return theta + beta * self.velocity - eta * g
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Adaptive methods
+
+
+@dataclass
+class AdaGrad:
+    r"""AdaGrad: :math:`a \leftarrow a + g^2`, :math:`\theta \leftarrow \theta - \eta g/\sqrt{a+\varepsilon}`.
+
+    Equal to ``keras.optimizers.Adagrad``, with its defaults. Source: Duchi, Hazan & Singer (2011), *JMLR* 12, 2121,
+    https://jmlr.org/papers/v12/duchi11a.html.
+
+    Parameters
+    ----------
+    learning_rate : float
+        :math:`\eta > 0`. It may be changed between steps.
+    initial : float
+        What :math:`a` starts from in every coordinate, 0 or more. It bounds the first steps.
+    epsilon : float
+        :math:`\varepsilon`, 0 or more, under the root. With 0 and `initial` 0 a coordinate whose gradients have all
+        been zero becomes NaN.
+
+    Attributes
+    ----------
+    accumulator : ndarray or None
+        :math:`a`, shape of the parameters; None before the first step.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+
+    Examples
+    --------
+    >>> method = AdaGrad(0.1, initial=0.0, epsilon=0.0)
+    >>> print(method.step([1.0], [3.0]), method.step([0.9], [4.0]))
+    [0.9] [0.82]
+    """
+
+    learning_rate: float
+    initial: float = 0.1
+    epsilon: float = 1e-7
+    accumulator: Floats | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _check_learning_rate(self.learning_rate)
+        _check_not_negative("initial", self.initial)
+        _check_not_negative("epsilon", self.epsilon)
+
+    def step(self, parameters: ArrayLike, gradient: ArrayLike) -> Floats:
+        r"""Return the parameters after one step, and add to the accumulator.
+
+        Parameters
+        ----------
+        parameters, gradient : array_like, same shape
+            :math:`\theta` and :math:`g`.
+
+        Returns
+        -------
+        ndarray
+            New parameters, same shape.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ, or are not those of the first step.
+        """
+        theta, g = _pair(parameters, gradient)
+        if self.accumulator is None:
+            self.accumulator = np.full_like(theta, float(self.initial))
+        self.accumulator = _velocity(self.accumulator, theta) + g * g
+        return theta - float(self.learning_rate) * g / np.sqrt(self.accumulator + float(self.epsilon))
+
+
+@dataclass
+class RMSprop:
+    r"""RMSprop: AdaGrad with an average of squares, :math:`a \leftarrow \rho a + (1-\rho) g^2`, instead of their sum.
+
+    The step is :math:`\theta \leftarrow \theta - \eta g/\sqrt{a+\varepsilon}`. Equal to ``keras.optimizers.RMSprop``,
+    with its defaults. Source: Tieleman & Hinton (2012), lecture 6.5.
+
+    Parameters
+    ----------
+    learning_rate : float
+        :math:`\eta > 0`. It may be changed between steps.
+    rho : float
+        :math:`\rho`, from 0 to below 1: the average reaches back about :math:`1/(1-\rho)` steps.
+    epsilon : float
+        :math:`\varepsilon`, 0 or more, under the root. With 0 a coordinate whose gradients have all been zero becomes
+        NaN.
+
+    Attributes
+    ----------
+    mean_square : ndarray or None
+        :math:`a`, shape of the parameters; None before the first step. It starts at zero and is not corrected for it.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+
+    Examples
+    --------
+    >>> RMSprop(0.1, rho=0.75, epsilon=0.0).step([1.0, 1.0], [5.0, -0.1])
+    array([0.8, 1.2])
+    """
+
+    learning_rate: float
+    rho: float = 0.9
+    epsilon: float = 1e-7
+    mean_square: Floats | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _check_learning_rate(self.learning_rate)
+        _check_decay("rho", self.rho)
+        _check_not_negative("epsilon", self.epsilon)
+
+    def step(self, parameters: ArrayLike, gradient: ArrayLike) -> Floats:
+        r"""Return the parameters after one step, and update the mean square.
+
+        Parameters
+        ----------
+        parameters, gradient : array_like, same shape
+            :math:`\theta` and :math:`g`.
+
+        Returns
+        -------
+        ndarray
+            New parameters, same shape.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ, or are not those of the first step.
+        """
+        theta, g = _pair(parameters, gradient)
+        rho = float(self.rho)
+        self.mean_square = rho * _velocity(self.mean_square, theta) + (1 - rho) * (g * g)
+        return theta - float(self.learning_rate) * g / np.sqrt(self.mean_square + float(self.epsilon))
+
+
+@dataclass
+class Adam:
+    r"""Adam, with :math:`\varepsilon` in the place that Keras gives it, and AMSGrad.
+
+    Equal to ``keras.optimizers.Adam``, with its defaults. Step :math:`t` is
+
+    .. math:: m \leftarrow \beta_1 m + (1-\beta_1) g, \quad v \leftarrow \beta_2 v + (1-\beta_2) g^2, \quad
+        \theta \leftarrow \theta - \eta\,\frac{\sqrt{1-\beta_2^t}}{1-\beta_1^t}\,\frac{m}{\sqrt v+\varepsilon} .
+
+    Source: Kingma & Ba (2015), https://arxiv.org/abs/1412.6980, in the form just before §2.1, whose
+    :math:`\hat\varepsilon` is this `epsilon`. Algorithm 1 there adds :math:`\varepsilon` after the correction, which
+    makes it :math:`\sqrt{1-\beta_2^t}` times as large here. AMSGrad: Reddi, Kale & Kumar (2018),
+    https://arxiv.org/abs/1904.09237.
+
+    Parameters
+    ----------
+    learning_rate : float
+        :math:`\eta > 0`. It may be changed between steps.
+    beta_1, beta_2 : float
+        Decay rates of the two averages, from 0 to below 1.
+    epsilon : float
+        :math:`\varepsilon`, 0 or more, outside the root. With 0 a coordinate whose gradients have all been zero becomes
+        NaN.
+    amsgrad : bool
+        Divide by the root of the largest :math:`v` so far instead of the present one.
+
+    Attributes
+    ----------
+    steps : int
+        :math:`t`, the steps made so far.
+    first_moment, second_moment : ndarray or None
+        :math:`m` and :math:`v`, without the correction, shape of the parameters; None before the first step.
+    largest_second_moment : ndarray or None
+        With `amsgrad`, the largest :math:`v` so far.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+
+    Examples
+    --------
+    >>> Adam(0.1, epsilon=0.0).step([1.0, 1.0, 1.0], [5.0, -0.01, 1e4])
+    array([0.9, 1.1, 0.9])
+    """
+
+    learning_rate: float
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+    amsgrad: bool = False
+    steps: int = field(default=0, init=False, repr=False)
+    first_moment: Floats | None = field(default=None, init=False, repr=False)
+    second_moment: Floats | None = field(default=None, init=False, repr=False)
+    largest_second_moment: Floats | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _check_learning_rate(self.learning_rate)
+        _check_decay("beta_1", self.beta_1)
+        _check_decay("beta_2", self.beta_2)
+        _check_not_negative("epsilon", self.epsilon)
+
+    def step(self, parameters: ArrayLike, gradient: ArrayLike) -> Floats:
+        r"""Return the parameters after one step, and update the moments.
+
+        Parameters
+        ----------
+        parameters, gradient : array_like, same shape
+            :math:`\theta` and :math:`g`.
+
+        Returns
+        -------
+        ndarray
+            New parameters, same shape.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ, or are not those of the first step.
+        """
+        theta, g = _pair(parameters, gradient)
+        beta_1, beta_2 = float(self.beta_1), float(self.beta_2)
+        m = beta_1 * _velocity(self.first_moment, theta) + (1 - beta_1) * g
+        v = beta_2 * _velocity(self.second_moment, theta) + (1 - beta_2) * (g * g)
+        self.steps, self.first_moment, self.second_moment = self.steps + 1, m, v
+        if self.amsgrad:
+            v = self.largest_second_moment = np.maximum(_velocity(self.largest_second_moment, theta), v)
+        correction = math.sqrt(1 - beta_2**self.steps) / (1 - beta_1**self.steps)
+        return theta - float(self.learning_rate) * correction * m / (np.sqrt(v) + float(self.epsilon))
+
+
+@dataclass
+class AdamW(Adam):
+    r"""Adam with decoupled weight decay: :math:`\theta \leftarrow (1-\eta\lambda)\theta`, then Adam's step.
+
+    Equal to ``keras.optimizers.AdamW``, with its defaults. The gradient does not contain the decay. Source: Loshchilov
+    & Hutter (2019), https://arxiv.org/abs/1711.05101.
+
+    Parameters
+    ----------
+    learning_rate, beta_1, beta_2, epsilon, amsgrad
+        As in :class:`Adam`.
+    weight_decay : float
+        :math:`\lambda`, 0 or more.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+
+    Examples
+    --------
+    >>> AdamW(0.1, epsilon=0.0, weight_decay=0.5).step([2.0, 2.0], [1.0, -1.0])
+    array([1.8, 2. ])
+    """
+
+    weight_decay: float = 0.004
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_not_negative("weight_decay", self.weight_decay)
+
+    def step(self, parameters: ArrayLike, gradient: ArrayLike) -> Floats:
+        r"""Return the parameters after one step, and update the moments.
+
+        Parameters
+        ----------
+        parameters, gradient : array_like, same shape
+            :math:`\theta` and :math:`g`.
+
+        Returns
+        -------
+        ndarray
+            New parameters, same shape.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ, or are not those of the first step.
+        """
+        theta, g = _pair(parameters, gradient)
+        return super().step(theta * (1 - float(self.learning_rate) * float(self.weight_decay)), g)
+
+
+def orthogonalize(matrix: ArrayLike, steps: int = 5) -> Floats:
+    r"""Return a matrix with the singular vectors of `matrix` and singular values near 1, by products only.
+
+    Each step maps every singular value :math:`s` to :math:`as + bs^3 + cs^5`, by
+    :math:`X \leftarrow aX + (bXX^\top + c(XX^\top)^2)X`, after the matrix has been divided by its Frobenius norm. The
+    coefficients (3.4445, −4.7750, 2.0315) are those of Jordan (2024), https://kellerjordan.github.io/posts/muon/:
+    steep at zero, so that small singular values grow fast, at the price that they end between about 0.7 and 1.2
+    instead of at 1.
+
+    Parameters
+    ----------
+    matrix : array_like, shape (n, m)
+        Finite numbers.
+    steps : int
+        Iterations, at least 1. Five reach singular values down to about a thousandth of the Frobenius norm.
+
+    Returns
+    -------
+    ndarray, shape (n, m)
+
+    Raises
+    ------
+    ValueError
+        If it is not a matrix, or there are no steps.
+
+    Examples
+    --------
+    >>> print(orthogonalize([[3.0, 0.0], [0.0, -0.1]]).round(1))
+    [[ 0.7  0. ]
+     [ 0.  -1.1]]
+    """
+    X = np.asarray(matrix)
+    if X.dtype not in (np.float32, np.float64):
+        X = X.astype(np.float64)
+    if X.ndim != 2 or X.size == 0:
+        raise ValueError(f"matrix must have shape (n, m), got {X.shape}")
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
+    wide = X.T if X.shape[0] > X.shape[1] else X  # so that XXᵀ is the smaller of the two products
+    wide = wide / (np.linalg.norm(wide) + 1e-7)
+    for _ in range(steps):
+        A = wide @ wide.T
+        wide = 3.4445 * wide + (-4.7750 * A + 2.0315 * A @ A) @ wide
+    return wide.T if X.shape[0] > X.shape[1] else wide
+
+
+@dataclass
+class Muon:
+    r"""Momentum, made orthogonal: for one weight matrix of a hidden layer.
+
+    :math:`m \leftarrow \beta m + g`, then :math:`\theta \leftarrow (1-\eta\lambda)\theta - \eta\,s\,O(g+\beta m)`
+    with :math:`O` as in :func:`orthogonalize` and :math:`s = r\sqrt{\max(n, m)}`, so that the entries of a step have a
+    root mean square of about :math:`\eta r`. Source: Jordan (2024), https://kellerjordan.github.io/posts/muon/; the
+    scale is that of Liu et al. (2025), https://arxiv.org/abs/2502.16982, with :math:`r = 0.2`. Equal to what
+    ``keras.optimizers.Muon`` does to matrices in Keras 3.15 (older releases scale otherwise); that optimizer gives all
+    other arrays, and should be told to give the output layer, to AdamW.
+
+    Parameters
+    ----------
+    learning_rate : float
+        :math:`\eta > 0`. It may be changed between steps.
+    momentum : float
+        :math:`\beta`, from 0 to below 1.
+    weight_decay : float
+        :math:`\lambda`, 0 or more.
+    rms : float or None
+        :math:`r > 0`; None for :math:`s = 1`.
+    steps_of_iteration : int
+        Of :func:`orthogonalize`.
+
+    Attributes
+    ----------
+    velocity : ndarray or None
+        :math:`m`, shape of the parameters; None before the first step.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+
+    Examples
+    --------
+    >>> Muon(0.1, momentum=0.0, rms=None).step(np.ones((2, 2)), [[3.0, 0.0], [0.0, -0.1]]).round(2)
+    array([[0.93, 1.  ],
+           [1.  , 1.11]])
+    """
+
+    learning_rate: float
+    momentum: float = 0.95
+    weight_decay: float = 0.0
+    rms: float | None = 0.2
+    steps_of_iteration: int = 5
+    velocity: Floats | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _check_learning_rate(self.learning_rate)
+        _check_momentum(self.momentum)
+        _check_not_negative("weight_decay", self.weight_decay)
+        if self.rms is not None and not (math.isfinite(self.rms) and self.rms > 0):
+            raise ValueError(f"rms must be a positive number or None, got {self.rms}")
+
+    def step(self, parameters: ArrayLike, gradient: ArrayLike) -> Floats:
+        r"""Return the parameters after one step, and update the velocity.
+
+        Parameters
+        ----------
+        parameters, gradient : array_like, shape (n, m)
+            :math:`\theta` and :math:`g`.
+
+        Returns
+        -------
+        ndarray, shape (n, m)
+            New parameters.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ, are not those of a matrix, or are not those of the first step.
+        """
+        theta, g = _pair(parameters, gradient)
+        if theta.ndim != 2:
+            raise ValueError(f"Muon takes one matrix, got parameters of shape {theta.shape}; use Adam for other arrays")
+        eta, beta = float(self.learning_rate), float(self.momentum)
+        self.velocity = beta * _velocity(self.velocity, theta) + g
+        scale = 1.0 if self.rms is None else float(self.rms) * math.sqrt(max(theta.shape))
+        update = orthogonalize(g + beta * self.velocity, self.steps_of_iteration)
+        return theta * (1 - eta * float(self.weight_decay)) - eta * scale * update
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -481,6 +916,16 @@ def _check_momentum(value: float) -> None:
         raise ValueError(f"momentum must lie in [0, 1), got {value}{why}")
 
 
+def _check_decay(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must lie in [0, 1), got {value}")
+
+
+def _check_not_negative(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} must be a finite number, 0 or more, got {value}")
+
+
 def _check_curvatures(mu: float, L: float) -> None:
     if not (math.isfinite(L) and 0 < mu <= L):
         raise ValueError(f"curvatures must satisfy 0 < mu ≤ L, got mu = {mu} and L = {L}")
@@ -497,7 +942,7 @@ def _pair(parameters: ArrayLike, gradient: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def _velocity(velocity: Floats | None, theta: Floats) -> Floats:
-    """Return the velocity, zero before the first step."""
+    """Return the velocity (or another memory of the gradients), zero before the first step."""
     if velocity is None:
         return np.zeros_like(theta)
     if velocity.shape != theta.shape:
