@@ -1,7 +1,8 @@
 """The mathematics of the book in NumPy, one module a subject, each tested against an independent oracle.
 
 `activations` belongs to chapter 01, `losses` to 02, `autodiff` to 03, `initialization`, `normalization` and `clipping`
-to 04, `optimizers` to 05 and 06, `convolution` to 08. Nothing in here imports TensorFlow.
+to 04, `optimizers` to 05 and 06, `schedules` and `gradient_noise` to 07, `convolution` to 08. Nothing in here imports
+TensorFlow.
 """
 
 from nnzen.mathematics import (
@@ -9,10 +10,12 @@ from nnzen.mathematics import (
     autodiff,
     clipping,
     convolution,
+    gradient_noise,
     initialization,
     losses,
     normalization,
     optimizers,
+    schedules,
 )
 
 __all__ = [
@@ -20,8 +23,10 @@ __all__ = [
     "autodiff",
     "clipping",
     "convolution",
+    "gradient_noise",
     "initialization",
     "losses",
     "normalization",
     "optimizers",
+    "schedules",
 ]
