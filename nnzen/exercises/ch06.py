@@ -51,3 +51,7 @@ def check_orthogonal(candidate: Callable[..., Any], rng: np.random.Generator, si
 
 
 CHECKS = {"06/adam-step": check_adam_step, "06/adafactor": check_adafactor, "06/orthogonal": check_orthogonal}
+"""The checks of the chapter's coding exercises, by id.
+
+:meta hide-value:
+"""

@@ -27,7 +27,7 @@ def check_warm_up_cosine(candidate: Callable[..., Any], rng: np.random.Generator
 
     t = np.arange(T + size + 2)
     what = f"warm_up_cosine(0 to {t[-1]}, {eta:.3g}, {U}, {T})"
-    expect_close(candidate(t, eta, U, T), [rate(k) for k in t], what, rtol=1e-9, atol=1e-12)
+    expect_close(candidate(t, eta, U, T), [rate(int(k)) for k in t], what, rtol=1e-9, atol=1e-12)
     table = np.array([[0, U, T], [U - 1, T - 1, T + 7]])
     expected = [[rate(int(k)) for k in row] for row in table]
     expect_close(candidate(table, eta, U, T), expected, f"warm_up_cosine of a table, U = {U}, T = {T}", atol=1e-12)

@@ -3,16 +3,16 @@ r"""Learning-rate schedules: the learning rate as a function of the update numbe
 Let :math:`t` be the number of updates made so far (0 at the first update, as Keras counts), :math:`\eta` the base rate
 and :math:`T` the length of the run in updates.
 
-================  ===============================================================================================
-constant          :math:`\eta`
-step              :math:`\eta\,\gamma^{\lfloor t/k \rfloor}`
-exponential       :math:`\eta\,\gamma^{t/k}`
-linear            :math:`\eta_T + (\eta-\eta_T)(1-t/T)`
-cosine            :math:`\eta_T + \tfrac12(\eta-\eta_T)\,(1+\cos \pi t/T)`
-one cycle         half a cosine up from :math:`\eta/25` to :math:`\eta`, then half a cosine down to nearly 0
-warm-up           a factor :math:`\min(1, (t+1)/U)` for any of these
-reduce on plateau multiply by :math:`\gamma` when a monitored loss has stopped falling
-================  ===============================================================================================
+=================  ===============================================================================================
+constant           :math:`\eta`
+step               :math:`\eta\,\gamma^{\lfloor t/k \rfloor}`
+exponential        :math:`\eta\,\gamma^{t/k}`
+linear             :math:`\eta_T + (\eta-\eta_T)(1-t/T)`
+cosine             :math:`\eta_T + \tfrac12(\eta-\eta_T)\,(1+\cos \pi t/T)`
+one cycle          half a cosine up from :math:`\eta/25` to :math:`\eta`, then half a cosine down to nearly 0
+warm-up            a factor :math:`\min(1, (t+1)/U)` for any of these
+reduce on plateau  multiply by :math:`\gamma` when a monitored loss has stopped falling
+=================  ===============================================================================================
 
 All but the last are pure functions that take one number or an array of them. The last depends on what happened so far,
 so it is a small class. Chapter 07 derives what decay buys. Cosine: Loshchilov & Hutter (2017),

@@ -51,7 +51,8 @@ def test_one_cycle_rises_to_the_rate_and_falls(rate, total, rise):
     assert s.one_cycle(rise * total, rate, total, rise) == pytest.approx(rate)
     assert values[-1] == pytest.approx(rate * 1e-4)
     up, down = values[t < rise * total], values[t > rise * total]
-    assert (np.diff(up) >= -1e-12).all() and (np.diff(down) <= 1e-12).all()
+    assert (np.diff(up) >= -1e-12).all()
+    assert (np.diff(down) <= 1e-12).all()
     assert s.one_cycle(5 * total, rate, total, rise) == pytest.approx(rate * 1e-4)
 
 
@@ -65,7 +66,8 @@ def test_warm_up_is_a_line_that_ends_at_one(updates):
 def test_shapes_are_kept():
     table = np.arange(6).reshape(2, 3)
     for values in (s.constant(table, 0.1), s.step(table, 0.1, 2), s.cosine(table, 0.1, 5), s.warm_up(table, 3)):
-        assert values.shape == (2, 3) and values.dtype == np.float64
+        assert values.shape == (2, 3)
+        assert values.dtype == np.float64
 
 
 # --- reduce on plateau
