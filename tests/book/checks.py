@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import BrowserContext, Page, Request, Route
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 LIMIT = 1_500_000
 """Bytes that a page and its figures may weigh."""
@@ -90,6 +92,7 @@ def alternative_texts(page: Page) -> list[str]:
 def phone_width(page: Page) -> list[str]:
     """At 390 px nothing makes the page scroll sideways, and no formula is cut off. Leaves the page at that width."""
     page.set_viewport_size({"width": 390, "height": 844})
+    _wait_for_tab_stops(page)
     return list(
         page.evaluate(
             """() => {
@@ -109,6 +112,19 @@ def phone_width(page: Page) -> list[str]:
             }"""
         )
     )
+
+
+def _wait_for_tab_stops(page: Page) -> None:
+    """Wait until the page's scripts heard of its new width and made what scrolls reachable by keyboard.
+
+    Where that never comes to pass, axe-core has the last word.
+    """
+    with suppress(PlaywrightTimeout):
+        page.wait_for_function(
+            """() => [...document.querySelectorAll("pre, .cell_output > .output, .pst-scrollable-table-container")]
+              .every((e) => e.tabIndex === 0 || e.scrollWidth <= e.clientWidth)""",
+            timeout=5_000,
+        )
 
 
 def accessibility(page: Page, rules: Iterable[str] = (), without: Iterable[str] = ()) -> list[str]:
