@@ -301,7 +301,7 @@ class ReduceOnPlateau:
 
     Equal to ``keras.callbacks.ReduceLROnPlateau`` that monitors a loss. The loss must come from data that the gradient
     does not see: a training loss says little about when to stop. Noise in it brings cuts too early: one lucky value
-    raises the bar for all that follow.
+    lowers the mark that all that follow must beat.
 
     Parameters
     ----------
