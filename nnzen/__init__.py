@@ -26,6 +26,7 @@ _MODULES = (
     "mathematics",
     "models",
     "plots",
+    "records",
     "runner",
     "runtime",
     "studies",
