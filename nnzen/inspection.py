@@ -1,8 +1,8 @@
 r"""Look at data before a network does: near-duplicates of images, and records that are damaged.
 
-Two images :math:`\mathbf{x}, \mathbf{x}'` are compared by the correlation :math:`c = \mathbf{u}^\top\mathbf{u}'` of their
-pixels, where :math:`\mathbf{u}` is an image with mean 0 and length 1; brightness and contrast do not matter to it. Let
-:math:`\mathbf{P}`, shape (D, M), have orthonormal columns, :math:`\mathbf{a} = \mathbf{P}^\top\mathbf{u}`, and
+Two images :math:`\mathbf{x}, \mathbf{x}'` are compared by the correlation :math:`c = \mathbf{u}^\top\mathbf{u}'` of
+their pixels, where :math:`\mathbf{u}` is an image with mean 0 and length 1; brightness and contrast do not matter to
+it. Let :math:`\mathbf{P}`, shape (D, M), have orthonormal columns, :math:`\mathbf{a} = \mathbf{P}^\top\mathbf{u}`, and
 :math:`r = \sqrt{1 - \lVert\mathbf{a}\rVert^2}` what the projection loses. By the inequality of Cauchy and Schwarz
 
 .. math:: c \le \mathbf{a}^\top\mathbf{a}' + r r',

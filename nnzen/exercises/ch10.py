@@ -49,7 +49,8 @@ def check_out_of_fold(candidate: Callable[..., Any], rng: np.random.Generator, s
             others = [j for j in range(n) if fold[j] != fold[i]]
             mean, deviation = np.mean(x[others], axis=0), np.std(x[others], axis=0)
             zero, one = (np.mean([(x[j] - mean) / deviation for j in others if y[j] == c], axis=0) for c in (0, 1))
-            best = sorted(range(6), key=lambda d, gap=np.abs(one - zero): -gap[d])[:k]
+            gaps = np.abs(one - zero).tolist()
+            best = [d for _, d in sorted(zip(gaps, range(6), strict=True), reverse=True)][:k]
             z = (x[i] - mean) / deviation
             expected[i] = sum((z[d] - one[d]) ** 2 for d in best) < sum((z[d] - zero[d]) ** 2 for d in best)
         expect_close(candidate(x, y, fold, k), expected, f"out_of_fold of {n} examples in {folds} folds, k = {k}")
