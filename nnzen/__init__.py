@@ -22,6 +22,7 @@ _MODULES = (
     "evaluation",
     "evidence",
     "exercises",
+    "inspection",
     "ledger",
     "mathematics",
     "models",
