@@ -78,8 +78,10 @@ def check_diagnosis(candidate: Callable[..., Any], rng: np.random.Generator, siz
     if wrong:
         right = len(_KEY) - len(wrong)
         first = next((case for case in wrong if answer[case]), wrong[0])
-        found = f"{MISTAKES[answer[first] - 1]!r} is not it" if answer[first] else "not decided yet"
-        raise Wrong(f"{right} of {len(_KEY)} cases are right. Case {first}: {found}. {_HINTS[_KEY[first]]}")
+        found = "not decided yet."
+        if answer[first]:
+            found = f"{MISTAKES[answer[first] - 1]!r} is not it. {_HINTS[_KEY[first]]}"
+        raise Wrong(f"{right} of {len(_KEY)} cases are right. Case {first}: {found}")
 
 
 def check_initial_bias(candidate: Callable[..., Any], rng: np.random.Generator, size: int) -> None:
