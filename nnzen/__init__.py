@@ -19,6 +19,7 @@ _FUNCTIONS = {
 }
 _MODULES = (
     "datasets",
+    "diagnosis",
     "evaluation",
     "evidence",
     "exercises",
