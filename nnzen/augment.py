@@ -11,8 +11,8 @@ All are TensorFlow operations and work in eager and in graph mode. Images keep t
 stay from 0 to 255. Different functions draw different numbers from the same key; one that is used twice in a pipeline
 needs two keys.
 
-A geometric change is an affine map of coordinates. With rows and columns counted from the centre of the image, the output
-at :math:`(p, q)` is the input at
+A geometric change is an affine map of coordinates. With rows and columns counted from the centre of the image, the
+output at :math:`(p, q)` is the input at
 
 .. math:: \begin{pmatrix} p' \\ q' \end{pmatrix} = A \begin{pmatrix} p \\ q \\ 1 \end{pmatrix},
 
@@ -176,9 +176,7 @@ def shift(images: Any, key: Any, *, pixels: int, fill: float = 0.0) -> Any:
     for side in (x.shape[1], x.shape[2]):
         if side is not None and pixels >= side:
             raise ValueError(f"pixels is {pixels} for images of {x.shape[1]} × {x.shape[2]}; it must be smaller")
-    padded = tf.pad(
-        x, [[0, 0], [pixels, pixels], [pixels, pixels], [0, 0]], constant_values=tf.cast(fill, x.dtype)
-    )
+    padded = tf.pad(x, [[0, 0], [pixels, pixels], [pixels, pixels], [0, 0]], constant_values=tf.cast(fill, x.dtype))
     return _as(_windows(padded, key, "shift", tf.shape(x)[1], tf.shape(x)[2]), like)
 
 
@@ -307,9 +305,9 @@ def mixup(images: Any, targets: Any, key: Any, *, alpha: float) -> tuple[Any, An
     r"""Mix each image, and its target alike, with another one of the batch.
 
     .. math:: \tilde x_i = \lambda_i x_i + (1 - \lambda_i)\, x_{\pi(i)}, \qquad
-              \tilde t_i = \lambda_i t_i + (1 - \lambda_i)\, t_{\pi(i)}, \qquad \lambda_i \sim \mathrm{Beta}(\alpha, \alpha)
+              \tilde t_i = \lambda_i t_i + (1 - \lambda_i)\, t_{\pi(i)}
 
-    with a random permutation :math:`\pi` of the batch.
+    with :math:`\lambda_i \sim \mathrm{Beta}(\alpha, \alpha)` and a random permutation :math:`\pi` of the batch.
 
     Parameters
     ----------
@@ -339,7 +337,9 @@ def mixup(images: Any, targets: Any, key: Any, *, alpha: float) -> tuple[Any, An
     x, like = _batch(images)
     t = tf.convert_to_tensor(targets)
     if t.shape.rank != 2 or not t.dtype.is_floating:
-        raise ValueError(f"targets are {t.dtype.name} of shape {t.shape}; they must be floats, (N, classes): one-hot rows")
+        raise ValueError(
+            f"targets are {t.dtype.name} of shape {t.shape}; they must be floats, (N, classes): one-hot rows"
+        )
     if None not in (t.shape[0], x.shape[0]) and t.shape[0] != x.shape[0]:
         raise ValueError(f"there are {x.shape[0]} images and {t.shape[0]} targets; there must be as many of each")
     n = tf.shape(x)[0]
@@ -399,7 +399,9 @@ def _batch(images: Any, *, keep: bool = False) -> tuple[Any, Any]:
 
     x = tf.convert_to_tensor(images)
     if x.shape.rank != 4:
-        raise ValueError(f"images have shape {x.shape}; it must be (N, H, W, C): a batch, with an axis for the channels")
+        raise ValueError(
+            f"images have shape {x.shape}; it must be (N, H, W, C): a batch, with an axis for the channels"
+        )
     if not (x.dtype.is_integer or x.dtype.is_floating):
         raise ValueError(f"images are {x.dtype.name}; they must be integers or floats")
     if 0 in x.shape.as_list():
