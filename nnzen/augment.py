@@ -77,7 +77,7 @@ def matrix(
     # A counter-clockwise turn by the angle moves (p, q) to (p cos − q sin, p sin + q cos): rows count downwards.
     rows = np.stack([cosine, sine, -cosine * down - sine * right], axis=-1)
     columns = np.stack([-sine, cosine, sine * down - cosine * right], axis=-1)
-    return np.stack([rows, columns], axis=-2)
+    return np.stack([rows, columns], axis=-2) + 0.0  # no negative zeros
 
 
 def affine(images: Any, matrices: Any, *, fill: float = 0.0) -> Any:
