@@ -18,6 +18,7 @@ _FUNCTIONS = {
     "check": "exercises",
 }
 _MODULES = (
+    "augment",
     "datasets",
     "diagnosis",
     "evaluation",
