@@ -22,6 +22,7 @@ _MODULES = (
     "evaluation",
     "evidence",
     "exercises",
+    "generalization",
     "ledger",
     "mathematics",
     "models",
