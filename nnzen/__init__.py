@@ -24,6 +24,7 @@ _MODULES = (
     "evaluation",
     "evidence",
     "exercises",
+    "generalization",
     "inspection",
     "ledger",
     "mathematics",

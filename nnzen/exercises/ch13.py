@@ -1,0 +1,66 @@
+"""Checks of the exercises of chapter 13, over- and underfitting. The oracles are pairs of runs, SciPy and a search."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nnzen.exercises import expect_close
+
+__all__ = ["CHECKS", "check_bias_variance", "check_constant_confidence", "check_shortest_fit"]
+
+
+def check_bias_variance(candidate: Callable[..., Any], rng: np.random.Generator, size: int) -> None:
+    """`candidate(f, t)`: shapes (R, N, K) and (N, K) -> squared bias and variance, averaged over N."""
+    R, N, K = int(rng.integers(2, 5)), size, int(rng.integers(1, 4))
+    f, t = rng.normal(size=(R, N, K)) + rng.normal(), rng.normal(size=(N, K))
+    pairs = list(itertools.combinations(range(R), 2))
+    bias = np.mean([np.sum((f[i] - t) * (f[j] - t)) / N for i, j in pairs])  # independent runs: unbiased
+    variance = np.mean([np.sum((f[i] - f[j]) ** 2) / (2 * N) for i, j in pairs])
+    what = f"bias_and_variance of {R} runs, {N} inputs, {K} outputs"
+    expect_close(candidate(f, t), [bias, variance], what, rtol=1e-9, atol=1e-9)
+
+
+def check_shortest_fit(candidate: Callable[..., Any], rng: np.random.Generator, size: int) -> None:
+    """`candidate(Phi, T)`: shapes (n, N) with n ≤ N and (n, K) -> shape (N, K)."""
+    from scipy.linalg import pinv
+
+    for more in (0, 1, size + 2):
+        Phi = rng.normal(size=(size, size + more)) + 3 * np.eye(size, size + more)
+        T = rng.normal(size=(size, int(rng.integers(1, 4))))
+        what = f"shortest_fit of {size} rows and {size + more} features"
+        expect_close(candidate(Phi, T), pinv(Phi) @ T, what, rtol=1e-5, atol=1e-6)
+
+
+def check_constant_confidence(candidate: Callable[..., Any], rng: np.random.Generator, size: int) -> None:
+    """`candidate(e, K)`: error rates of any shape and a number of classes -> nats of that shape."""
+    from scipy.optimize import minimize_scalar
+    from scipy.special import xlogy
+
+    K = int(rng.integers(2, 12))
+    e = np.concatenate([rng.uniform(0, 1, size), [0.0, 1.0]])
+    least = []
+    for rate in e:
+        found = minimize_scalar(
+            lambda p, rate=rate: -xlogy(1 - rate, p) - xlogy(rate, (1 - p) / (K - 1)),
+            bounds=(0, 1),
+            method="bounded",
+            options={"xatol": 1e-10},
+        )
+        least.append(found.fun)
+    expect_close(candidate(e, K), least, f"least_loss of {len(e)} error rates, {K} classes", rtol=1e-6, atol=1e-6)
+    expect_close(candidate(e[:, None], K), np.array(least)[:, None], "least_loss of a column", rtol=1e-6, atol=1e-6)
+
+
+CHECKS = {
+    "13/bias-variance": check_bias_variance,
+    "13/shortest-fit": check_shortest_fit,
+    "13/constant-confidence": check_constant_confidence,
+}
+"""The checks of the chapter's coding exercises, by id.
+
+:meta hide-value:
+"""
