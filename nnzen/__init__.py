@@ -26,6 +26,7 @@ _MODULES = (
     "mathematics",
     "models",
     "plots",
+    "regularization",
     "runner",
     "runtime",
     "studies",
