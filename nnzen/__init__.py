@@ -31,6 +31,7 @@ _MODULES = (
     "models",
     "plots",
     "records",
+    "regularization",
     "runner",
     "runtime",
     "studies",
