@@ -58,6 +58,10 @@ def check_read_frames(candidate: Callable[..., Any], rng: np.random.Generator, s
     got = candidate(content, checksum)
     if not isinstance(got, list) or [bytes(record) for record in got] != expected:
         raise Wrong(f"read_frames of {size} records of {lengths[:5]} ... bytes does not return these records")
+    wide = bytes(65_536 + 7)  # a length that needs its third byte
+    head = len(wide).to_bytes(8, "little")
+    if candidate(head + checksum(head) + wide + checksum(wide), checksum) != [wide]:
+        raise Wrong(f"read_frames does not return a single record of {len(wide):,} bytes")
     if candidate(b"", checksum) != []:
         raise Wrong("read_frames of an empty file should return an empty list")
     last = len(content) - len(framed[-1])
