@@ -7,9 +7,10 @@ whatever its parallelism::
     numbered = dataset.batch(64).enumerate()
     augmented = numbered.map(lambda n, batch: (augment.shift(batch[0], (seed, n), pixels=2), batch[1]))
 
-All are TensorFlow operations and work in eager and in graph mode. Images keep their dtype: uint8 levels are rounded and
-stay from 0 to 255. Different functions draw different numbers from the same key; one that is used twice in a pipeline
-needs two keys.
+All are TensorFlow operations and work in eager and in graph mode. What only the running graph can know, such as that a
+batch is empty, raises ``tf.errors.InvalidArgumentError`` there in place of ``ValueError``. Images keep their dtype:
+uint8 levels are rounded and stay from 0 to 255. What is interpolated, mixed or stretched is computed in float32.
+Different functions draw different numbers from the same key; one that is used twice in a pipeline needs two keys.
 
 A geometric change is an affine map of coordinates. With rows and columns counted from the centre of the image, the
 output at :math:`(p, q)` is the input at
@@ -23,6 +24,7 @@ https://arxiv.org/abs/1710.09412; cutout: DeVries & Taylor (2017), https://arxiv
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,7 +93,8 @@ def affine(images: Any, matrices: Any, *, fill: float = 0.0) -> Any:
         From the row, the column and 1 of an output pixel to row and column of the input, both counted from the centre
         ((H − 1) / 2, (W − 1) / 2); see :func:`matrix`.
     fill : float
-        Value of everything outside the input.
+        Value of everything outside the input. Here and below it must be finite and, for images of integers, a whole
+        number that their dtype can hold.
 
     Returns
     -------
@@ -101,16 +104,20 @@ def affine(images: Any, matrices: Any, *, fill: float = 0.0) -> Any:
     Raises
     ------
     ValueError
-        If `images` are not a batch of at least one image, or `matrices` do not fit.
+        If `images` are not a batch of at least one image, or `matrices` do not fit or are not finite.
     """
     import tensorflow as tf
 
     x, like = _batch(images)
+    fill = _filling(fill, like)
     a = tf.cast(tf.convert_to_tensor(matrices), tf.float32)
     if a.shape.rank not in (2, 3) or a.shape[-2:] != (2, 3):
         raise ValueError(f"matrices have shape {a.shape}; it must be (2, 3), or (N, 2, 3) with one for each image")
     if a.shape.rank == 3 and None not in (a.shape[0], x.shape[0]) and a.shape[0] != x.shape[0]:
         raise ValueError(f"there are {a.shape[0]} matrices for {x.shape[0]} images; give one for each")
+    known = tf.get_static_value(a)
+    if known is not None and not np.isfinite(known).all():
+        raise ValueError(f"matrices are {known}; they must be finite")
     n, height, width, channels = tf.unstack(tf.shape(x))
     size = tf.cast(tf.stack([height, width]), tf.float32)
     centre = (size[:, None] - 1) / 2
@@ -176,7 +183,9 @@ def shift(images: Any, key: Any, *, pixels: int, fill: float = 0.0) -> Any:
     for side in (x.shape[1], x.shape[2]):
         if side is not None and pixels >= side:
             raise ValueError(f"pixels is {pixels} for images of {x.shape[1]} × {x.shape[2]}; it must be smaller")
-    padded = tf.pad(x, [[0, 0], [pixels, pixels], [pixels, pixels], [0, 0]], constant_values=tf.cast(fill, x.dtype))
+    x = _at_least(x, pixels + 1, f"pixels is {pixels}; it must be smaller than the images")
+    border = [[0, 0], [pixels, pixels], [pixels, pixels], [0, 0]]
+    padded = tf.pad(x, border, constant_values=tf.cast(_filling(fill, x), x.dtype))
     return _as(_windows(padded, key, "shift", tf.shape(x)[1], tf.shape(x)[2]), like)
 
 
@@ -199,6 +208,7 @@ def crop(images: Any, key: Any, *, size: int) -> Any:
     for side in (x.shape[1], x.shape[2]):
         if side is not None and size > side:
             raise ValueError(f"size is {size} for images of {x.shape[1]} × {x.shape[2]}; the window must fit")
+    x = _at_least(x, size, f"size is {size}; the window must fit into the images")
     window = _windows(x, key, "crop", size, size)
     window.set_shape([x.shape[0], size, size, x.shape[3]])
     return window
@@ -249,7 +259,7 @@ def zoom(images: Any, key: Any, *, factor: float, fill: float = 0.0) -> Any:
     return affine(images, scale, fill=fill)
 
 
-def contrast(images: Any, key: Any, *, strength: float, high: float = 255.0) -> Any:
+def contrast(images: Any, key: Any, *, strength: float, high: float | None = None) -> Any:
     """Stretch each image about its mean level by a factor from 1 − `strength` to 1 + `strength`, and clip.
 
     Parameters
@@ -259,15 +269,21 @@ def contrast(images: Any, key: Any, *, strength: float, high: float = 255.0) -> 
     key : two integers
     strength : float
         From 0 to 1.
-    high : float
-        The largest level there is, above 0.
+    high : float, optional
+        The largest level there is, above 0. Needed unless the images are uint8, whose largest is 255.
     """
     import tensorflow as tf
 
     _within("strength", strength, 0, 1)
-    if not (math.isfinite(high) and high > 0):
-        raise ValueError(f"high is {high}; it must be a finite number above 0")
     x, like = _batch(images)
+    if high is None:
+        if like.dtype.name != "uint8":
+            raise ValueError(
+                f"high is not given for {like.dtype.name} images; pass the largest level there is, such as 1.0 or 255.0"
+            )
+        high = 255.0
+    if not (_number("high", high) > 0 and math.isfinite(high)):
+        raise ValueError(f"high is {high}; it must be a finite number above 0")
     factor = 1 + strength * (2 * _uniform(key, "contrast", [tf.shape(x)[0], 1, 1, 1]) - 1)
     mean = tf.reduce_mean(x, axis=[1, 2, 3], keepdims=True)
     # Written so that a factor of 1 gives back every level exactly.
@@ -298,7 +314,7 @@ def cutout(images: Any, key: Any, *, size: int, fill: float = 0.0) -> Any:
         place = tf.range(side)[None, :]
         covered.append((place >= first) & (place < first + size))
     square = covered[0][:, :, None, None] & covered[1][:, None, :, None]
-    return _as(tf.where(square, tf.cast(fill, x.dtype), x), like)
+    return _as(tf.where(square, tf.cast(_filling(fill, x), x.dtype), x), like)
 
 
 def mixup(images: Any, targets: Any, key: Any, *, alpha: float) -> tuple[Any, Any]:
@@ -332,7 +348,7 @@ def mixup(images: Any, targets: Any, key: Any, *, alpha: float) -> tuple[Any, An
     """
     import tensorflow as tf
 
-    if not (math.isfinite(alpha) and alpha > 0):
+    if not (_number("alpha", alpha) > 0 and math.isfinite(alpha)):
         raise ValueError(f"alpha is {alpha}; it must be a finite number above 0")
     x, like = _batch(images)
     t = tf.convert_to_tensor(targets)
@@ -363,9 +379,15 @@ def _key(key: Any, purpose: str) -> Any:
     import tensorflow as tf
 
     try:
-        pair = tf.cast(tf.convert_to_tensor(key), tf.int64)
-    except (TypeError, ValueError):
-        pair = tf.stack([tf.cast(part, tf.int64) for part in key])
+        pair = tf.convert_to_tensor(key)
+        whole = pair.dtype.is_integer
+    except (TypeError, ValueError):  # parts of two dtypes
+        parts = [tf.convert_to_tensor(part) for part in key]
+        whole = all(part.dtype.is_integer for part in parts)
+        pair = tf.stack([tf.cast(part, tf.int64) for part in parts])
+    if not whole:
+        raise ValueError(f"key is {key}; it must be two integers, such as (seed, number of the batch)")
+    pair = tf.cast(pair, tf.int64)
     if pair.shape != (2,):
         raise ValueError(f"key has shape {pair.shape}; it must be two integers, such as (seed, number of the batch)")
     return tf.random.experimental.stateless_fold_in(pair, zlib.crc32(purpose.encode()))
@@ -413,6 +435,29 @@ def _batch(images: Any, *, keep: bool = False) -> tuple[Any, Any]:
     return (x if keep else tf.cast(x, tf.float32)), x
 
 
+def _at_least(images: Any, side: int, message: str) -> Any:
+    """Let a graph check, where it runs, that images whose size it does not know yet have sides of at least so many."""
+    import tensorflow as tf
+
+    if None not in images.shape.as_list()[1:3]:
+        return images
+    check = tf.debugging.assert_greater_equal(tf.reduce_min(tf.shape(images)[1:3]), side, message)
+    with tf.control_dependencies([check] if check is not None else []):
+        return tf.identity(images)
+
+
+def _filling(fill: float, images: Any) -> float:
+    """Return `fill` if images of this dtype can hold it."""
+    if not math.isfinite(_number("fill", fill)):
+        raise ValueError(f"fill is {fill}; it must be finite")
+    dtype = images.dtype
+    if dtype.is_integer and not (dtype.min <= fill <= dtype.max and float(fill).is_integer()):
+        raise ValueError(
+            f"fill is {fill} for {dtype.name} images; it must be a whole number from {dtype.min} to {dtype.max}"
+        )
+    return fill
+
+
 def _as(result: Any, like: Any) -> Any:
     """Give a result the dtype and the static shape of the images."""
     import tensorflow as tf
@@ -429,7 +474,14 @@ def _whole(name: str, value: Any, least: int) -> int:
     return int(value)
 
 
+def _number(name: str, value: Any) -> float:
+    if not isinstance(value, Real):
+        raise ValueError(f"{name} is {value!r}; it must be a number")
+    return float(value)
+
+
 def _within(name: str, value: float, low: float, high: float) -> None:
+    _number(name, value)
     if not (math.isfinite(value) and low <= value <= high):
         limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"a finite number, at least {low:g}"
         raise ValueError(f"{name} is {value}; it must be {limits}")

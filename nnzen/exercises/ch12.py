@@ -1,4 +1,4 @@
-"""Checks of the exercises of chapter 12, augmentation. The oracles are loops over pixels and SciPy."""
+"""Checks of the exercises of chapter 12, augmentation. The oracles are loops over pixels and points."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from nnzen.exercises import expect_close
 
-__all__ = ["CHECKS", "check_about", "check_bilinear", "check_cutmix"]
+__all__ = ["CHECKS", "check_about", "check_cutmix"]
 
 
 def check_cutmix(candidate: Callable[..., Any], rng: np.random.Generator, size: int) -> None:
@@ -48,22 +47,9 @@ def check_about(candidate: Callable[..., Any], rng: np.random.Generator, size: i
     expect_close(points @ answer[:, :2].T + answer[:, 2], expected, f"what {what} does to three points")
 
 
-def check_bilinear(candidate: Callable[..., Any], rng: np.random.Generator, size: int) -> None:
-    """`candidate(image, p, q, fill)` -> a number, against SciPy's interpolation, at the border and beyond."""
-    image = rng.uniform(1, 2, size=(size + 1, size + 2))
-    fill = float(rng.uniform(-1, 0))
-    places = [(float(rng.uniform(0, size)), float(rng.uniform(0, size + 1))) for _ in range(2)]
-    places += [(-0.3, 0.4), (size + 0.25, size + 1.5), (0.7, -0.6), (0.0, size + 1.0), (float(size), 0.0), (-3.5, 0.5)]
-    for p, q in places:
-        expected = ndimage.map_coordinates(image, [[p], [q]], order=1, mode="grid-constant", cval=fill)[0]
-        what = f"bilinear(image of {size + 1} × {size + 2}, {p:.2f}, {q:.2f}, {fill:.2f})"
-        expect_close(candidate(image, p, q, fill), expected, what)
-
-
 CHECKS = {
     "12/cutmix": check_cutmix,
     "12/about": check_about,
-    "12/bilinear": check_bilinear,
 }
 """The checks of the chapter's coding exercises, by id.
 

@@ -17,7 +17,7 @@ IDENTITY = {
     "shift": {"pixels": 0},
     "rotate": {"degrees": 0.0},
     "zoom": {"factor": 1.0},
-    "contrast": {"strength": 0.0},
+    "contrast": {"strength": 0.0, "high": 255.0},
     "cutout": {"size": 0},
 }
 STRONG = {
@@ -25,7 +25,7 @@ STRONG = {
     "shift": {"pixels": 2},
     "rotate": {"degrees": 180.0},
     "zoom": {"factor": 2.0},
-    "contrast": {"strength": 1.0},
+    "contrast": {"strength": 1.0, "high": 255.0},
     "cutout": {"size": 3},
 }
 
@@ -180,11 +180,22 @@ def test_shift_and_crop_reach_every_place_equally_often():
 
 def test_contrast_keeps_the_mean_where_nothing_is_clipped():
     images = np.random.default_rng(4).uniform(100, 150, size=(30, 5, 5, 1))
-    changed = augment.contrast(images, KEY, strength=0.5).numpy()
+    changed = augment.contrast(images, KEY, strength=0.5, high=255.0).numpy()
     factor = changed.std(axis=(1, 2, 3)) / images.std(axis=(1, 2, 3))
     assert_allclose(changed.mean(axis=(1, 2, 3)), images.mean(axis=(1, 2, 3)), rtol=1e-5)
     assert 0.5 <= factor.min() < 0.7
     assert 1.3 < factor.max() <= 1.5
+
+
+def test_contrast_of_floats_stays_in_the_range_that_is_named():
+    images = np.random.default_rng(5).random((30, 5, 5, 1)).astype("float32")
+    changed = augment.contrast(images, KEY, strength=1.0, high=1.0).numpy()
+    assert changed.min() >= 0
+    assert changed.max() == 1
+    levels = np.round(255 * images).astype(np.uint8)
+    assert_array_equal(
+        augment.contrast(levels, KEY, strength=1.0), augment.contrast(levels, KEY, strength=1.0, high=255.0)
+    )
 
 
 def test_cutout_covers_a_square():
@@ -237,27 +248,57 @@ def test_an_empty_batch_of_unknown_size_is_found_in_graph_mode():
         change(tf.zeros([0, 4, 4, 1]))
 
 
+@pytest.mark.parametrize("name", ["shift", "crop"])
+def test_images_of_unknown_size_that_are_too_small_are_found_in_graph_mode(name):
+    import tensorflow as tf
+
+    options = {"shift": {"pixels": 3}, "crop": {"size": 4}}[name]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1])], jit_compile=False)
+    def change(x):
+        return getattr(augment, name)(x, KEY, **options)
+
+    assert change(tf.zeros([2, 4, 5, 1])).shape[0] == 2
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"(pixels is 3|size is 4); "):
+        change(tf.zeros([2, 5, 3, 1]))
+
+
+@pytest.mark.parametrize("name", ["shift", "rotate", "zoom", "cutout"])
+@pytest.mark.parametrize("fill", [300, -1, 0.7, float("nan")])
+def test_fill_must_be_a_level(name, fill):
+    change = getattr(augment, name)
+    with pytest.raises(ValueError, match=f"fill is {fill}"):
+        change(ONE, KEY, **STRONG[name], fill=fill)
+    if np.isfinite(fill):
+        assert change(ONE.astype("float32"), KEY, **STRONG[name], fill=fill).shape == ONE.shape
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: augment.flip(ONE, KEY, probability=1.5), "probability is 1.5; it must be from 0 to 1"),
         (lambda: augment.flip(ONE, KEY, axis="diagonal"), "axis is 'diagonal'"),
         (lambda: augment.flip(ONE, 3), "key has shape"),
+        (lambda: augment.flip(ONE, (0.9, 2)), r"key is \(0.9, 2\); it must be two integers"),
+        (lambda: augment.flip(ONE, (np.int64(1), np.float32(2))), "it must be two integers"),
         (lambda: augment.shift(ONE, KEY, pixels=-1), "pixels is -1; it must be a whole number, at least 0"),
         (lambda: augment.shift(ONE, KEY, pixels=4), "pixels is 4 for images of 4 × 4"),
         (lambda: augment.shift(ONE, KEY, pixels=0.5), "pixels is 0.5"),
         (lambda: augment.crop(ONE, KEY, size=0), "size is 0"),
         (lambda: augment.crop(ONE, KEY, size=5), "the window must fit"),
         (lambda: augment.rotate(ONE, KEY, degrees=200), "degrees is 200; it must be from 0 to 180"),
+        (lambda: augment.rotate(ONE, KEY, degrees=[10]), r"degrees is \[10\]; it must be a number"),
         (lambda: augment.zoom(ONE, KEY, factor=0.5), "factor is 0.5; it must be a finite number, at least 1"),
         (lambda: augment.zoom(ONE, KEY, factor=float("inf")), "factor is inf"),
         (lambda: augment.contrast(ONE, KEY, strength=2), "strength is 2"),
         (lambda: augment.contrast(ONE, KEY, strength=0.1, high=0), "high is 0"),
+        (lambda: augment.contrast(ONE.astype("float32"), KEY, strength=0.1), "high is not given for float32 images"),
         (lambda: augment.cutout(ONE, KEY, size=True), "size is True"),
         (lambda: augment.mixup(ONE, np.ones((1, 2)), KEY, alpha=0.0), "alpha is 0.0"),
         (lambda: augment.mixup(ONE, np.array([1]), KEY, alpha=1.0), r"targets are int64 of shape \(1,\)"),
         (lambda: augment.mixup(ONE, np.ones((2, 2)), KEY, alpha=1.0), "1 images and 2 targets"),
         (lambda: augment.affine(ONE, np.eye(3)), r"matrices have shape \(3, 3\)"),
+        (lambda: augment.affine(ONE, np.full((2, 3), np.nan)), "they must be finite"),
         (lambda: augment.affine(ONE, np.zeros((2, 2, 3))), "2 matrices for 1 images"),
         (lambda: augment.matrix(zoom=0), "zoom is 0.0; it must be above 0"),
         (lambda: augment.matrix(degrees=float("nan")), "degrees is nan"),
