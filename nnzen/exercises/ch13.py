@@ -14,14 +14,16 @@ __all__ = ["CHECKS", "check_bias_variance", "check_constant_confidence", "check_
 
 
 def check_bias_variance(candidate: Callable[..., Any], rng: np.random.Generator, size: int) -> None:
-    """`candidate(f, t)`: shapes (R, N, K) and (N, K) -> squared bias and variance, averaged over N."""
-    R, N, K = int(rng.integers(2, 5)), size, int(rng.integers(1, 4))
-    f, t = rng.normal(size=(R, N, K)) + rng.normal(), rng.normal(size=(N, K))
+    """`candidate(f, t)`: shapes (R, M, K) and (M, K) -> squared bias and variance, averaged over M."""
+    R, M, K = int(rng.integers(2, 5)), size, int(rng.integers(1, 4))
+    f, t = rng.normal(size=(R, M, K)) + rng.normal(), rng.normal(size=(M, K))
     pairs = list(itertools.combinations(range(R), 2))
-    bias = np.mean([np.sum((f[i] - t) * (f[j] - t)) / N for i, j in pairs])  # independent runs: unbiased
-    variance = np.mean([np.sum((f[i] - f[j]) ** 2) / (2 * N) for i, j in pairs])
-    what = f"bias_and_variance of {R} runs, {N} inputs, {K} outputs"
+    bias = np.mean([np.sum((f[i] - t) * (f[j] - t)) / M for i, j in pairs])  # independent runs: unbiased
+    variance = np.mean([np.sum((f[i] - f[j]) ** 2) / (2 * M) for i, j in pairs])
+    what = f"bias_and_variance of {R} runs, {M} inputs, {K} outputs"
     expect_close(candidate(f, t), [bias, variance], what, rtol=1e-9, atol=1e-9)
+    f, t = np.array([[[1.0]], [[-1.0]]]), np.zeros((1, 1))  # the corrected bias is negative: no clipping
+    expect_close(candidate(f, t), [-1.0, 2.0], "bias_and_variance of the outputs 1 and -1, target 0", rtol=1e-9)
 
 
 def check_shortest_fit(candidate: Callable[..., Any], rng: np.random.Generator, size: int) -> None:
