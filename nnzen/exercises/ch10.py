@@ -78,3 +78,7 @@ CHECKS = {
     "10/out-of-fold": check_out_of_fold,
     "10/grouped-folds": check_grouped_folds,
 }
+"""The checks of the chapter's coding exercises, by id.
+
+:meta hide-value:
+"""
