@@ -180,10 +180,7 @@ def shift(images: Any, key: Any, *, pixels: int, fill: float = 0.0) -> Any:
 
     x, like = _batch(images, keep=True)
     pixels = _whole("pixels", pixels, 0)
-    for side in (x.shape[1], x.shape[2]):
-        if side is not None and pixels >= side:
-            raise ValueError(f"pixels is {pixels} for images of {x.shape[1]} × {x.shape[2]}; it must be smaller")
-    x = _at_least(x, pixels + 1, f"pixels is {pixels}; it must be smaller than the images")
+    x = _at_least(x, pixels + 1, f"pixels is {pixels}", "it must be smaller")
     border = [[0, 0], [pixels, pixels], [pixels, pixels], [0, 0]]
     padded = tf.pad(x, border, constant_values=tf.cast(_filling(fill, x), x.dtype))
     return _as(_windows(padded, key, "shift", tf.shape(x)[1], tf.shape(x)[2]), like)
@@ -205,10 +202,7 @@ def crop(images: Any, key: Any, *, size: int) -> Any:
     """
     x, _ = _batch(images, keep=True)
     size = _whole("size", size, 1)
-    for side in (x.shape[1], x.shape[2]):
-        if side is not None and size > side:
-            raise ValueError(f"size is {size} for images of {x.shape[1]} × {x.shape[2]}; the window must fit")
-    x = _at_least(x, size, f"size is {size}; the window must fit into the images")
+    x = _at_least(x, size, f"size is {size}", "the window must fit")
     window = _windows(x, key, "crop", size, size)
     window.set_shape([x.shape[0], size, size, x.shape[3]])
     return window
@@ -435,13 +429,16 @@ def _batch(images: Any, *, keep: bool = False) -> tuple[Any, Any]:
     return (x if keep else tf.cast(x, tf.float32)), x
 
 
-def _at_least(images: Any, side: int, message: str) -> Any:
-    """Let a graph check, where it runs, that images whose size it does not know yet have sides of at least so many."""
+def _at_least(images: Any, side: int, given: str, wanted: str) -> Any:
+    """Check that both sides of images have so many pixels; a graph that does not know them checks as it runs."""
     import tensorflow as tf
 
-    if None not in images.shape.as_list()[1:3]:
+    height, width = images.shape[1:3]
+    if any(known is not None and known < side for known in (height, width)):
+        raise ValueError(f"{given} for images of {height} × {width}; {wanted}")
+    if None not in (height, width):
         return images
-    check = tf.debugging.assert_greater_equal(tf.reduce_min(tf.shape(images)[1:3]), side, message)
+    check = tf.debugging.assert_greater_equal(tf.reduce_min(tf.shape(images)[1:3]), side, f"{given}; {wanted}")
     with tf.control_dependencies([check] if check is not None else []):
         return tf.identity(images)
 
