@@ -101,7 +101,9 @@ $(READY): requirements.lock pyproject.toml
 	@# uv installs in a third of pip's time; it is in the lock, too. Where it cannot reach the index, pip does it.
 	@mkdir -p build && awk '/^[^ ]/ {on = /^uv==/} on' requirements.lock > build/uv.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r build/uv.txt
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock || \
+	@# Byte code is compiled once, here: without it TensorFlow's import takes more than twice as long wherever Python may
+	@# not write it (containers set PYTHONDONTWRITEBYTECODE), and every chapter and every test worker imports it.
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock || \
 		$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
