@@ -18,7 +18,9 @@ _FUNCTIONS = {
     "check": "exercises",
 }
 _MODULES = (
+    "architectures",
     "augment",
+    "costs",
     "datasets",
     "diagnosis",
     "evaluation",

@@ -1,0 +1,270 @@
+"""Six convolutional networks that each added one idea, as published, and small versions of them for small images.
+
+The published ones have their full size and fresh weights; they are here to be counted (:func:`nnzen.costs.costs`) and
+run, not to be trained. What has no parameters and no products is left out where Keras lacks it: the local response
+normalization of AlexNet and GoogLeNet, and GoogLeNet's two extra heads, which serve training only. All end in logits.
+
+References: LeCun et al. (1998), https://doi.org/10.1109/5.726791; Krizhevsky et al. (2012),
+https://papers.nips.cc/paper/4824; Simonyan and Zisserman (2015), https://arxiv.org/abs/1409.1556; Szegedy et al.
+(2015), https://arxiv.org/abs/1409.4842; He et al. (2016), https://arxiv.org/abs/1512.03385; Howard et al. (2017),
+https://arxiv.org/abs/1704.04861.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["alexnet", "googlenet", "lenet5", "mobilenet", "resnet50", "vgg16"]
+
+_LENET_MAPS = (  # which of the six maps of S2 each of the sixteen maps of C3 sees: Table I of LeCun et al. (1998)
+    *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
+    *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5)),
+    *((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5), (0, 1, 2, 3, 4, 5)),
+)
+
+
+def lenet5(variant: str = "1998") -> keras.Model:
+    """Build LeNet-5 in one of three forms that go by this name.
+
+    Parameters
+    ----------
+    variant : {'1998', 'dense', 'caffe'}
+        ``"1998"``: as published, for 32 × 32 pixels: every map of the third layer sees some of the maps below it,
+        subsampling has a factor and a bias a map, and the output compares with fixed codes of ±1. (The published
+        squared distance to a code ranks the classes as the product with it does, as all codes are equally long. The
+        codes here are random; the published ones are drawn by hand.) ``"dense"``: what most call LeNet-5: every map
+        sees all maps below, plain average pooling, a trained output layer. ``"caffe"``: the network that the Caffe
+        framework shipped under the name, for 28 × 28 pixels, wider and with max pooling.
+
+    Returns
+    -------
+    keras.Model
+        Grey images of shape (N, 32, 32, 1) or (N, 28, 28, 1) to logits of shape (N, 10).
+
+    Raises
+    ------
+    ValueError
+        If there is no such variant.
+    """
+    import keras
+
+    layers = keras.layers
+    if variant == "caffe":
+        return keras.Sequential(
+            [
+                keras.Input((28, 28, 1)),
+                layers.Conv2D(20, 5),
+                layers.MaxPooling2D(2),
+                layers.Conv2D(50, 5),
+                layers.MaxPooling2D(2),
+                layers.Flatten(),
+                layers.Dense(500, activation="relu"),
+                layers.Dense(10),
+            ],
+            name="lenet_caffe",
+        )
+    if variant == "dense":
+        return keras.Sequential(
+            [
+                keras.Input((32, 32, 1)),
+                layers.Conv2D(6, 5, activation="tanh"),
+                layers.AveragePooling2D(2),
+                layers.Conv2D(16, 5, activation="tanh"),
+                layers.AveragePooling2D(2),
+                layers.Conv2D(120, 5, activation="tanh"),
+                layers.Flatten(),
+                layers.Dense(84, activation="tanh"),
+                layers.Dense(10),
+            ],
+            name="lenet_dense",
+        )
+    if variant != "1998":
+        raise ValueError(f"variant is {variant!r}; it must be '1998', 'dense' or 'caffe'")
+
+    def subsample(x: Any) -> Any:  # a depthwise window of 1 × 1: one factor and one bias a map
+        return layers.DepthwiseConv2D(1, activation="tanh")(layers.AveragePooling2D(2)(x))
+
+    inputs = keras.Input((32, 32, 1))
+    x = subsample(layers.Conv2D(6, 5)(inputs))
+    x = layers.Concatenate()([layers.Conv2D(1, 5)(keras.ops.take(x, maps, axis=-1)) for maps in _LENET_MAPS])
+    x = layers.Conv2D(120, 5, activation="tanh")(subsample(x))
+    x = layers.Dense(84, activation="tanh")(layers.Flatten()(x))
+    codes = layers.Dense(10, use_bias=False, trainable=False, kernel_initializer=_random_codes)
+    return keras.Model(inputs, codes(x), name="lenet_1998")
+
+
+def _random_codes(shape: tuple[int, ...], dtype: Any = None) -> Any:
+    import keras
+
+    return keras.ops.sign(keras.random.uniform(shape, -1, 1, dtype=dtype))
+
+
+def alexnet(*, grouped: bool = True) -> keras.Model:
+    """Build AlexNet: as published, in two groups of channels that two graphics cards held, or in one.
+
+    Parameters
+    ----------
+    grouped : bool
+        Whether the second, fourth and fifth convolution see only the half of the channels that lay on their own card.
+
+    Returns
+    -------
+    keras.Model
+        Images of shape (N, 227, 227, 3) to logits of shape (N, 1000). (The paper says 224 pixels, which do not fit its
+        first convolution.)
+    """
+    import keras
+
+    layers, groups = keras.layers, 2 if grouped else 1
+    return keras.Sequential(
+        [
+            keras.Input((227, 227, 3)),
+            layers.Conv2D(96, 11, strides=4, activation="relu"),
+            layers.MaxPooling2D(3, strides=2),
+            layers.Conv2D(256, 5, padding="same", groups=groups, activation="relu"),
+            layers.MaxPooling2D(3, strides=2),
+            layers.Conv2D(384, 3, padding="same", activation="relu"),
+            layers.Conv2D(384, 3, padding="same", groups=groups, activation="relu"),
+            layers.Conv2D(256, 3, padding="same", groups=groups, activation="relu"),
+            layers.MaxPooling2D(3, strides=2),
+            layers.Flatten(),
+            layers.Dense(4096, activation="relu"),
+            layers.Dropout(0.5),
+            layers.Dense(4096, activation="relu"),
+            layers.Dropout(0.5),
+            layers.Dense(1000),
+        ],
+        name="alexnet_grouped" if grouped else "alexnet",
+    )
+
+
+def vgg16() -> keras.Model:
+    """Build VGG-16: images of shape (N, 224, 224, 3) to logits of shape (N, 1000).
+
+    Returns
+    -------
+    keras.Model
+        Five stages of windows of 3 × 3, each followed by max pooling, and three dense layers. Takes 530 MiB.
+    """
+    import keras
+
+    layers = keras.layers
+    stack: list[Any] = [keras.Input((224, 224, 3))]
+    for repeats, channels in ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)):
+        stack += [layers.Conv2D(channels, 3, padding="same", activation="relu") for _ in range(repeats)]
+        stack.append(layers.MaxPooling2D(2))
+    stack.append(layers.Flatten())
+    for _ in range(2):
+        stack += [layers.Dense(4096, activation="relu"), layers.Dropout(0.5)]
+    return keras.Sequential([*stack, layers.Dense(1000)], name="vgg16")
+
+
+_INCEPTION = (  # channels: 1 × 1; 3 × 3 and before it 1 × 1; 5 × 5 and before it 1 × 1; 1 × 1 after pooling
+    ((64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64)),
+    (
+        *((192, 96, 208, 16, 48, 64), (160, 112, 224, 24, 64, 64), (128, 128, 256, 24, 64, 64)),
+        *((112, 144, 288, 32, 64, 64), (256, 160, 320, 32, 128, 128)),
+    ),
+    ((256, 160, 320, 32, 128, 128), (384, 192, 384, 48, 128, 128)),
+)  # Table 1 of Szegedy et al. (2015); a pooling stands between the three stages
+
+
+def googlenet() -> keras.Model:
+    """Build GoogLeNet: images of shape (N, 224, 224, 3) to logits of shape (N, 1000).
+
+    Returns
+    -------
+    keras.Model
+        Nine inception blocks, each of four branches side by side; without the two extra heads.
+    """
+    import keras
+
+    layers = keras.layers
+
+    def conv(x: Any, channels: int, k: int, strides: int = 1) -> Any:
+        return layers.Conv2D(channels, k, strides=strides, padding="same", activation="relu")(x)
+
+    def pool(x: Any, strides: int = 2) -> Any:
+        return layers.MaxPooling2D(3, strides=strides, padding="same")(x)
+
+    inputs = keras.Input((224, 224, 3))
+    x = pool(conv(inputs, 64, 7, strides=2))
+    x = conv(conv(x, 64, 1), 192, 3)
+    for stage in _INCEPTION:
+        x = pool(x)
+        for one, three_in, three, five_in, five, pooled in stage:
+            branches = [
+                conv(x, one, 1),
+                conv(conv(x, three_in, 1), three, 3),
+                conv(conv(x, five_in, 1), five, 5),
+                conv(pool(x, strides=1), pooled, 1),
+            ]
+            x = layers.Concatenate()(branches)
+    x = layers.Dropout(0.4)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, layers.Dense(1000)(x), name="googlenet")
+
+
+def resnet50(*, biases: bool = False) -> keras.Model:
+    """Build ResNet-50: images of shape (N, 224, 224, 3) to logits of shape (N, 1000).
+
+    Parameters
+    ----------
+    biases : bool
+        Whether convolutions have biases, as in ``keras.applications``. Batch normalization subtracts them again, so
+        that they change nothing.
+
+    Returns
+    -------
+    keras.Model
+        Sixteen bottleneck blocks: 1 × 1, 3 × 3 and 1 × 1 beside a shortcut; the stride is in the first, as published.
+    """
+    import keras
+
+    layers = keras.layers
+
+    def conv(x: Any, channels: int, k: int, strides: int = 1) -> Any:
+        x = layers.Conv2D(channels, k, strides=strides, padding="same", use_bias=biases)(x)
+        return layers.BatchNormalization(epsilon=1e-5)(x)
+
+    def block(x: Any, channels: int, strides: int) -> Any:
+        y = layers.ReLU()(conv(x, channels, 1, strides))
+        y = layers.ReLU()(conv(y, channels, 3))
+        y = conv(y, 4 * channels, 1)
+        shortcut = x if x.shape[-1] == 4 * channels else conv(x, 4 * channels, 1, strides)
+        return layers.ReLU()(layers.Add()([shortcut, y]))
+
+    inputs = keras.Input((224, 224, 3))
+    x = layers.ReLU()(conv(inputs, 64, 7, strides=2))
+    x = layers.MaxPooling2D(3, strides=2, padding="same")(x)
+    for repeats, channels in ((3, 64), (4, 128), (6, 256), (3, 512)):
+        for i in range(repeats):
+            x = block(x, channels, strides=2 if i == 0 and channels > 64 else 1)
+    return keras.Model(inputs, layers.Dense(1000)(layers.GlobalAveragePooling2D()(x)), name="resnet50")
+
+
+def mobilenet() -> keras.Model:
+    """Build MobileNet (version 1, width 1): images of shape (N, 224, 224, 3) to logits of shape (N, 1000).
+
+    Returns
+    -------
+    keras.Model
+        A convolution and thirteen depthwise separable ones, each with batch normalization.
+    """
+    import keras
+
+    layers = keras.layers
+
+    def normalized(x: Any) -> Any:
+        return layers.ReLU()(layers.BatchNormalization()(x))
+
+    inputs = keras.Input((224, 224, 3))
+    x = normalized(layers.Conv2D(32, 3, strides=2, padding="same", use_bias=False)(inputs))
+    channels = (64, 128, 128, 256, 256, *[512] * 6, 1024, 1024)
+    for before, after in zip((64, *channels), channels, strict=False):
+        strides = 2 if after > before else 1
+        x = normalized(layers.DepthwiseConv2D(3, strides=strides, padding="same", use_bias=False)(x))
+        x = normalized(layers.Conv2D(after, 1, use_bias=False)(x))
+    return keras.Model(inputs, layers.Dense(1000)(layers.GlobalAveragePooling2D()(x)), name="mobilenet")
