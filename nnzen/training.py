@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nnzen.costs import costs
 from nnzen.notebooks import write_atomically, write_problem
 from nnzen.records import frame
 
@@ -358,6 +359,7 @@ def fit(
     validation: tuple[NDArray[Any], NDArray[np.integer]] | None = None,
     folder: str | os.PathLike[str] | None = None,
     seconds: float | None = None,
+    flop: float | None = None,
     progress: bool = False,
 ) -> Fitted:
     """Build a classifier and train it, so that it can be killed at any moment and resumed. Sets the global seeds.
@@ -384,8 +386,10 @@ def fit(
     folder : path, optional
         Where ``state.npz``, ``log.csv`` and an event file for TensorBoard go.
     seconds : float, optional
-        Budget of training time, validation and earlier parts of a resumed run included: after it, no further step is
-        taken. A schedule does not know of it: choose `plan.epochs` so that it ends in time.
+        Budget of time for training, without validation, earlier parts of a resumed run included.
+    flop : float, optional
+        Budget of arithmetic, as `nnzen.costs` counts it. After either budget no further steps are taken; Keras is asked
+        every few steps. A schedule does not know of budgets: choose `plan.epochs` so that it ends in time.
     progress : bool
         Whether to draw a progress bar with images per second, on the terminal or in the notebook.
 
@@ -403,8 +407,9 @@ def fit(
     _check_examples("images", images, "labels", labels)
     if validation is not None:
         _check_examples("validation images", validation[0], "validation labels", validation[1])
-    if seconds is not None and not seconds > 0:
-        raise ValueError(f"seconds is {seconds!r}; a budget must be above 0")
+    for name, budget in (("seconds", seconds), ("flop", flop)):
+        if budget is not None and not budget > 0:
+            raise ValueError(f"{name} is {budget!r}; a budget must be above 0")
     import keras
 
     keras.utils.set_random_seed(seed)
@@ -421,13 +426,12 @@ def fit(
         steps_per_execution=min(_STEPS_PER_CALL, steps),
     )
     model.optimizer.build(model.trainable_variables)
-    run = _Run(model, plan.epochs, steps, len(labels), validation, seconds)
+    run = _Run(model, plan, len(labels), validation, seconds, flop and flop / costs(model).training_flop)
     if folder is not None:
         run.folder = _Folder(Path(folder), _fingerprint(model, images, labels, plan, seed))
         run.resume()
-    if run.epoch < plan.epochs and not run.budget_used():
-        with _bar(run) if progress else contextlib.nullcontext():
-            run.train(_batches(images, labels, plan, seed, first=run.epoch * steps))
+    with _bar(run) if progress else contextlib.nullcontext():
+        run.train(_batches(images, labels, plan, seed))
     _use_average(model)
     return Fitted(model, run.history, run.epoch * steps + run.steps_in_epoch, run.stopped, run.resumed)
 
@@ -509,8 +513,8 @@ def _built(build: Callable[[], Any], plan: Plan) -> Any:
     return model
 
 
-def _batches(images: NDArray[Any], labels: NDArray[np.integer], plan: Plan, seed: int, *, first: int) -> Any:
-    """Stream the batches from step `first` on; each depends on its number alone: a resumed run sees the same ones."""
+def _batches(images: NDArray[Any], labels: NDArray[np.integer], plan: Plan, seed: int) -> Callable[[int], Any]:
+    """Return the stream of an epoch's batches as a function of its number: a resumed run sees the same ones."""
     import tensorflow as tf
 
     n, size = len(labels), plan.batch_size
@@ -518,15 +522,18 @@ def _batches(images: NDArray[Any], labels: NDArray[np.integer], plan: Plan, seed
     x, y = tf.constant(images), tf.constant(labels)
     own = tf.constant(seed, tf.int64)
 
-    def batch(number: Any) -> tuple[Any, Any]:
+    def batch(number: Any) -> tuple[Any, Any]:  # counted from the first epoch on
         epoch, step = number // steps, tf.cast(number % steps, tf.int32)
         place = tf.range(step * size, tf.minimum((step + 1) * size, n))
         index = tf.random.experimental.index_shuffle(place, tf.stack([own, epoch]), n - 1)  # one order an epoch
         chosen = tf.gather(x, index), tf.gather(y, index)
         return plan.augment(*chosen, tf.stack([own, number])) if plan.augment else chosen
 
-    numbers = tf.data.Dataset.range(first, steps * plan.epochs)
-    return numbers.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    def stream(epoch: int) -> Any:
+        numbers = tf.data.Dataset.range(epoch * steps, (epoch + 1) * steps)
+        return numbers.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+    return stream
 
 
 def _fingerprint(model: Any, images: NDArray[Any], labels: NDArray[Any], plan: Plan, seed: int) -> dict[str, Any]:
@@ -630,11 +637,11 @@ class _Run:
     """A run between two steps: how far it is, what to do after a step and after an epoch."""
 
     model: Any
-    epochs: int
-    steps: int  # in an epoch
+    plan: Plan
     images: int
     validation: tuple[Any, Any] | None
     seconds: float | None
+    worth: float | None  # images that the budget of FLOP is worth
     folder: _Folder | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
     resumed: int = 0
@@ -648,6 +655,11 @@ class _Run:
     def epoch(self) -> int:
         """Whole epochs trained."""
         return len(self.history.get("loss", ()))
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return -(-self.images // self.plan.batch_size)
 
     def variables(self) -> list[Any]:
         """Everything that training changes: weights, statistics, states of random seeds, the optimizer's own."""
@@ -667,37 +679,34 @@ class _Run:
             for variable, value in zip(self.variables(), values, strict=True):
                 variable.assign(value)
 
+    def images_seen(self) -> int:
+        """Images that a gradient was computed for; the last step of an epoch takes what is left."""
+        return self.epoch * self.images + min(self.steps_in_epoch * self.plan.batch_size, self.images)
+
     def budget_used(self) -> bool:
         running = time.perf_counter() - self.began if self.steps_in_epoch else 0.0
         if self.seconds is not None and sum(self.history.get("seconds", ())) + running >= self.seconds:
             self.stopped = f"the budget of {self.seconds:g} s was used up"
+        if self.worth is not None and self.images_seen() >= self.worth:
+            self.stopped = f"the budget of FLOP, worth {self.worth:,.0f} images, was used up"
         return bool(self.stopped)
 
-    def train(self, batches: Any) -> None:
+    def train(self, batches: Callable[[int], Any]) -> None:
         import keras
 
         self.good = self.values()
-        callback = keras.callbacks.LambdaCallback(
-            on_epoch_begin=self.epoch_begins, on_train_batch_end=self.steps_end, on_epoch_end=self.epoch_ends
-        )
+        callback = keras.callbacks.LambdaCallback(on_train_batch_end=self.steps_end)
         try:
-            self.model.fit(
-                batches,
-                steps_per_epoch=self.steps,
-                initial_epoch=self.epoch,
-                epochs=self.epochs,
-                callbacks=[callback],
-                shuffle=False,  # the stream is in its order
-                verbose=0,
-            )
+            while self.epoch < self.plan.epochs and not self.budget_used():
+                self.began, self.steps_in_epoch = time.perf_counter(), 0
+                logs = self.model.fit(batches(self.epoch), callbacks=[callback], shuffle=False, verbose=0).history
+                if not self.stopped:
+                    self.epoch_ends(logs["loss"][-1], 100 * logs["accuracy"][-1])
         except _Stop as stop:
             for variable, value in zip(self.variables(), self.good, strict=True):
                 variable.assign(value)
             kept = f"the model has the weights after epoch {self.epoch}" if self.epoch else "it has its initial weights"
             raise TrainingError(f"{stop}; {kept}", self.model, self.history) from stop.__cause__
-
-    def epoch_begins(self, epoch: int, logs: Any) -> None:
-        self.began, self.steps_in_epoch = time.perf_counter(), 0
 
     def steps_end(self, step: int, logs: dict[str, float]) -> None:
         self.steps_in_epoch = step + 1
@@ -709,14 +718,12 @@ class _Run:
                 "not finite"
             )
         self.report(self, logs["loss"])
-        if self.budget_used():
+        if self.steps_in_epoch < self.steps and self.budget_used():
             self.model.stop_training = True
 
-    def epoch_ends(self, epoch: int, logs: dict[str, float]) -> None:
-        if self.steps_in_epoch < self.steps:
-            return  # the budget ended it
+    def epoch_ends(self, loss: float, accuracy: float) -> None:
         seconds = time.perf_counter() - self.began
-        row = {"loss": logs["loss"], "accuracy": 100 * logs["accuracy"]}
+        row = {"loss": loss, "accuracy": accuracy}
         if self.validation:
             with _averaged(self.model):
                 scores = self.model.evaluate(*self.validation, batch_size=1000, verbose=0, return_dict=True)
@@ -752,17 +759,16 @@ def _bar(run: _Run) -> Iterator[None]:
     with Progress(*columns) as progress:
         task = progress.add_task(
             "",
-            total=run.epochs * run.steps,
+            total=run.plan.epochs * run.steps,
             completed=run.epoch * run.steps,
             epoch=run.epoch + 1,
-            epochs=run.epochs,
+            epochs=run.plan.epochs,
             rate=0,
             loss=math.nan,
         )
 
         def report(run: _Run, loss: float) -> None:
-            images = min(run.steps_in_epoch * -(-run.images // run.steps), run.images)
-            rate = images / (time.perf_counter() - run.began)
+            rate = (run.images_seen() - run.epoch * run.images) / (time.perf_counter() - run.began)
             done = run.epoch * run.steps + run.steps_in_epoch
             progress.update(task, completed=done, epoch=run.epoch + 1, rate=rate, loss=loss)
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from nnzen import augment, training
+from nnzen.costs import costs
 from nnzen.mathematics import schedules
 
 RNG = np.random.default_rng(0)
@@ -107,12 +108,12 @@ def test_validation_measures_the_averaged_weights_that_the_result_has(whole):
 def test_an_epoch_shows_every_image_once():
     numbered = np.arange(50, dtype=np.int64)
     plan = training.Plan(optimizer=adam, epochs=2, batch_size=16)
-    stream = list(training._batches(numbered, numbered, plan, 3, first=0))
-    first, second = (np.concatenate([np.array(y) for _, y in stream[e : e + 4]]) for e in (0, 4))
+    stream = training._batches(numbered, numbered, plan, 3)
+    first, second = (np.concatenate([np.array(y) for _, y in stream(epoch)]) for epoch in (0, 1))
     assert sorted(first) == sorted(second) == list(range(50))
     assert not np.array_equal(first, second)
-    later = list(training._batches(numbered, numbered, plan, 3, first=5))
-    assert np.array_equal(later[0][1], stream[5][1])
+    anew = training._batches(numbered, numbered, plan, 3)(1)
+    assert np.array_equal(np.concatenate([np.array(y) for _, y in anew]), second)
 
 
 def test_augmentation_differs_between_steps_and_epochs():
@@ -122,8 +123,9 @@ def test_augmentation_differs_between_steps_and_epochs():
         return images, key
 
     plan = training.Plan(optimizer=adam, epochs=2, batch_size=50, augment=keep)
-    for _, key in training._batches(IMAGES, LABELS, plan, 3, first=0):
-        keys.append(tuple(np.array(key)))
+    stream = training._batches(IMAGES, LABELS, plan, 3)
+    for epoch in (0, 1):
+        keys += [tuple(np.array(key)) for _, key in stream(epoch)]
     assert len(set(keys)) == 4
 
 
@@ -194,6 +196,19 @@ def test_a_budget_in_seconds_stops_between_steps(monkeypatch):
     fitted = run(training.Plan(optimizer=averaging, epochs=50, batch_size=2), seconds=30)
     assert fitted.stopped == "the budget of 30 s was used up"
     assert 0 < fitted.steps < 50 * 50
+
+
+def test_a_budget_in_flop_stops_at_the_same_step_on_every_machine(tmp_path):
+    cost = costs(small()).training_flop
+    plan = training.Plan(optimizer=averaging, epochs=3, batch_size=5)
+    fitted = run(plan, flop=130 * cost, folder=tmp_path)
+    assert fitted.steps == 20 + 8  # 26 are enough; Keras is asked after every eighth
+    assert fitted.epochs == 1
+    assert fitted.stopped == "the budget of FLOP, worth 130 images, was used up"
+    with pytest.raises(ValueError, match="flop is -1; a budget must be above 0"):
+        run(flop=-1)
+    further = run(plan, folder=tmp_path)
+    assert (further.resumed, further.epochs) == (1, 3)
 
 
 def explodes(steps):
