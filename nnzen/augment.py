@@ -118,6 +118,13 @@ def affine(images: Any, matrices: Any, *, fill: float = 0.0) -> Any:
     known = tf.get_static_value(a)
     if known is not None and not np.isfinite(known).all():
         raise ValueError(f"matrices are {known}; they must be finite")
+    return _as(_warp(x, a, fill), like)
+
+
+def _warp(x: Any, a: Any, fill: float) -> Any:
+    """Map images of float32 by matrices, (N, 2, 3) or (2, 3); nothing is checked any more."""
+    import tensorflow as tf
+
     n, height, width, channels = tf.unstack(tf.shape(x))
     size = tf.cast(tf.stack([height, width]), tf.float32)
     centre = (size[:, None] - 1) / 2
@@ -137,7 +144,7 @@ def affine(images: Any, matrices: Any, *, fill: float = 0.0) -> Any:
         for j, column_weight in ((0, 1 - part[..., 1, :]), (1, part[..., 1, :])):
             neighbour = tf.gather(pixels, place + i * (width + 2) + j, batch_dims=1)
             total += (row_weight * column_weight)[..., None] * neighbour
-    return _as(tf.reshape(total, tf.shape(x)), like)
+    return tf.reshape(total, tf.shape(x))
 
 
 def flip(images: Any, key: Any, *, axis: str = "horizontal", probability: float = 0.5) -> Any:
@@ -223,12 +230,11 @@ def rotate(images: Any, key: Any, *, degrees: float, fill: float = 0.0) -> Any:
     import tensorflow as tf
 
     _within("degrees", degrees, 0, 180)
-    x, _ = _batch(images, keep=True)
+    x, like = _batch(images)
     angle = (2 * _uniform(key, "rotate", [tf.shape(x)[0]]) - 1) * (degrees * math.pi / 180)
     cosine, sine, zero = tf.cos(angle), tf.sin(angle), tf.zeros_like(angle)
-    rows = tf.stack([cosine, sine, zero], axis=-1)
-    columns = tf.stack([-sine, cosine, zero], axis=-1)
-    return affine(images, tf.stack([rows, columns], axis=-2), fill=fill)
+    back = tf.stack([cosine, sine, zero, -sine, cosine, zero], axis=-1)
+    return _as(_warp(x, tf.reshape(back, [-1, 2, 3]), _filling(fill, like)), like)
 
 
 def zoom(images: Any, key: Any, *, factor: float, fill: float = 0.0) -> Any:
@@ -246,11 +252,10 @@ def zoom(images: Any, key: Any, *, factor: float, fill: float = 0.0) -> Any:
     import tensorflow as tf
 
     _within("factor", factor, 1, math.inf)
-    x, _ = _batch(images, keep=True)
+    x, like = _batch(images)
     exponent = 2 * _uniform(key, "zoom", [tf.shape(x)[0]]) - 1
-    inverse = tf.exp(-exponent * math.log(factor))
-    scale = tf.eye(2, 3) * inverse[:, None, None]
-    return affine(images, scale, fill=fill)
+    back = tf.exp(-exponent * math.log(factor))[:, None, None] * tf.eye(2, 3)
+    return _as(_warp(x, back, _filling(fill, like)), like)
 
 
 def contrast(images: Any, key: Any, *, strength: float, high: float | None = None) -> Any:
