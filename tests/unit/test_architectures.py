@@ -38,6 +38,29 @@ def test_costs_of_keras_applications(build, options, reference):
     assert (ours.parameters, ours.other, ours.flop) == (theirs.parameters, theirs.other, theirs.flop)
 
 
-def test_unknown_variant():
+def test_small_networks_cost_the_same():
+    counts = {name: costs(architectures.small(name)) for name in architectures.SMALL}
+    work = [found.training_flop for found in counts.values()]
+    assert max(work) <= 1.02 * min(work)
+    assert counts["lenet"].parameters == counts["alexnet"].parameters
+    assert counts["vgg"].flop == counts["vgg_norm"].flop
+    assert len(counts) == 8
+
+
+@pytest.mark.parametrize("depth", [4, 12])
+def test_deep_networks_differ_in_the_sums_only(depth):
+    plain, residual = (architectures.deep(depth, residual=residual) for residual in (False, True))
+    assert costs(plain).trainable == costs(residual).trainable
+    assert sum(type(layer).__name__ == "Conv2D" for layer in plain.layers) == depth - 1  # and a dense layer
+    assert not any(type(layer).__name__ == "Add" for layer in plain.layers)
+    assert sum(type(layer).__name__ == "Add" for layer in residual.layers) == (depth - 2) // 2
+
+
+def test_what_does_not_exist_is_named():
     with pytest.raises(ValueError, match="'1999'"):
         architectures.lenet5("1999")
+    with pytest.raises(ValueError, match=r"'lenet6'.*lenet, alexnet"):
+        architectures.small("lenet6")
+    for depth in (2, 7):
+        with pytest.raises(ValueError, match=f"depth is {depth}"):
+            architectures.deep(depth, residual=True)
