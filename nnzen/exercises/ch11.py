@@ -32,13 +32,21 @@ def check_shuffle_buffer(candidate: Callable[..., Any], rng: np.random.Generator
 
 def check_parallel_map(candidate: Callable[..., Any], rng: np.random.Generator, size: int) -> None:
     """`candidate(t, k)`: seconds of each item, threads -> when each result leaves."""
-    t = [float(x) for x in rng.integers(1, 30, size) / 4]
+    quarters = [int(x) for x in rng.integers(1, 30, size)]  # of a second
+    t = [x / 4 for x in quarters]
     for k in (1, 2, 3, size + 1):
-        finished: list[float] = []  # an item starts when all but k - 1 of the earlier ones have finished
-        for i, seconds in enumerate(t):
-            start = sorted(finished)[i - k] if i >= k else 0.0
-            finished.append(start + seconds)
-        expected = [max(finished[: i + 1]) for i in range(size)]
+        inside: list[list[int]] = []  # item, and quarters that are left of it
+        expected: list[float] = []
+        now, started = 0, 0
+        while len(expected) < size:
+            while inside and inside[0][1] == 0:
+                del inside[0]
+                expected.append(now / 4)
+            while started < size and len(inside) < k:
+                inside.append([started, quarters[started]])
+                started += 1
+            inside = [[item, max(left - 1, 0)] for item, left in inside]
+            now += 1
         expect_close(candidate(t, k), expected, f"leaving_times({t if size < 8 else f'{size} items'}, {k})")
 
 
