@@ -4,10 +4,19 @@ import collections
 
 import pytest
 
-from nnzen import studies
+from nnzen import datasets, studies
+from tests.notebooks import book
 from tests.notebooks.commit import commit, digest
 
 NAMES = studies.names()
+
+
+def skip_without_data(name):
+    """Skip the test if a data set that the study declares is not on this machine."""
+    declared = book.read(book.ROOT / "nnzen/studies" / f"{name}.ipynb").metadata["nnzen"]["study"].get("data", [])
+    for row in datasets.available():
+        if row.name in declared and not row.ready:
+            pytest.skip(f"study {name} needs {row.name}, which is not here ({row.where})")
 
 
 def test_there_are_studies():
@@ -36,6 +45,7 @@ def test_every_setting_has_seeds_to_compare_with(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_plumbing_at_toy_size(name):
+    skip_without_data(name)
     run = studies.run_study(name, toy=True, timeout=300)
     assert run.toy
     assert not run.stored
@@ -46,6 +56,7 @@ def test_plumbing_at_toy_size(name):
 def test_one_cell_again_at_full_size():
     """Study and cell come from the commit's hash; repeat another commit's choice with NNZEN_TEST_SEED."""
     name, cell = studies.pick(digest("study"))
+    skip_without_data(name)
     try:
         print(studies.check_study(name, cells=[cell], timeout=600))
     except studies.StudyError as error:
