@@ -238,6 +238,15 @@ def test_results_that_do_not_vary_must_be_met(folder, runs):
         studies.check_study("small", cells=[1], folder=folder)
 
 
+def test_a_seed_that_alone_differs_must_repeat_itself(folder, runs):
+    studies.run_study("small", folder=folder)
+    change_results(folder, lambda parameters: 1.0 if parameters["seed"] == 1 else 3.0)
+    assert "score 1 is as stored, not 3 to 3" in studies.check_study("small", cells=[1], folder=folder)
+    change_results(folder, lambda parameters: 1.1 if parameters["seed"] == 1 else 3.0)
+    with pytest.raises(StudyError, match="score 1 is OUTSIDE 3 to 3"):
+        studies.check_study("small", cells=[1], folder=folder)
+
+
 def test_a_study_really_runs_in_a_kernel(folder):
     make_study(folder, code("seed = 0\nmodel = 'a'\nepochs = 5", "parameters"), "score = seed + epochs", *RECORD)
     run = studies.run_study("small", cells=[4], folder=folder)
