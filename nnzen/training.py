@@ -322,7 +322,8 @@ def tabulated(rates: ArrayLike) -> Any:
 
     Returns
     -------
-    keras.optimizers.schedules.LearningRateSchedule
+    LearningRateSchedule
+        Of `keras.optimizers.schedules`.
 
     Raises
     ------
