@@ -110,7 +110,8 @@ def near_duplicates(first: ArrayLike, second: ArrayLike, *, threshold: float = 0
     a, b = _with_loss(u @ basis), _with_loss(v @ basis)
     rows, columns = [], []
     for start in range(0, len(a), _BLOCK):
-        i, j = np.nonzero(a[start : start + _BLOCK] @ b.T >= threshold - _SLACK)
+        close = a[start : start + _BLOCK] @ b.T >= threshold - _SLACK
+        i, j = np.divmod(np.flatnonzero(close), len(b))  # much faster than np.nonzero
         rows.append(i + start)
         columns.append(j)
     i, j = np.concatenate(rows), np.concatenate(columns)
