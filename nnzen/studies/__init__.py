@@ -12,7 +12,8 @@ The notebook's metadata declares the study::
         "grid": {"seed": [0, 1, 2], "model": ["linear", "cnn"]},     parameters and their values
         "data": ["fashion_mnist"],                                   data sets it loads
         "entry": ["nnzen.training:train"],                           functions it rests on
-        "toy": {"epochs": 1, "train_size": 512}                      parameters of a quick trial
+        "toy": {"epochs": 1, "train_size": 512},                     parameters of a quick trial
+        "needs": "GPU"                                               only if it says something about such a device
     }}}
 
 The cells of the grid are counted from 0, with parameters in alphabetical order and the last one varying fastest.
@@ -42,10 +43,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "DeviceMissing",
     "Study",
     "StudyError",
     "StudyRun",
     "check_study",
+    "is_measured",
     "load",
     "names",
     "pick",
@@ -60,6 +63,10 @@ _CHECK_CONFIDENCE = 0.999
 
 class StudyError(ValueError):
     """A study that is unknown, not declared properly, damaged, not measured yet, or that failed to run."""
+
+
+class DeviceMissing(StudyError):
+    """A study that needs a device which this machine lacks; nothing is wrong with its results."""
 
 
 # --- results ------------------------------------------------------------------------------------------------
@@ -255,18 +262,30 @@ def names(*, folder: Path = _FOLDER) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.ipynb"))
 
 
+def is_measured(name: str, *, folder: Path = _FOLDER) -> bool:
+    """Say whether a study has stored results, stale or not.
+
+    Raises
+    ------
+    StudyError
+        If there is no such study.
+    """
+    return (folder / f"{_declaration(name, folder).name}.json").is_file()
+
+
 def summary(name: str, *, folder: Path = _FOLDER) -> str:
     """Return one line on a study: its grid, and whether its stored results are up to date."""
     declaration = _declaration(name, folder)
-    if not (folder / f"{name}.json").is_file():
+    needs = f"needs a {declaration.needs}, " if declaration.needs else ""
+    if not is_measured(name, folder=folder):
         state = "not measured yet"
     else:
         state = "stale" if load(name, folder=folder).stale else "up to date"
-    return f"{name}: {len(declaration.cells())} cells ({_pairs(declaration.grid, '=')}); {state}"
+    return f"{name}: {len(declaration.cells())} cells ({_pairs(declaration.grid, '=')}); {needs}{state}"
 
 
 def pick(commit_hash: str, *, folder: Path = _FOLDER) -> tuple[str, int]:
-    """Pick one measured study and one cell of its grid from a commit's hash.
+    """Pick one measured study that any machine can run, and one cell of its grid, from a commit's hash.
 
     Parameters
     ----------
@@ -283,15 +302,16 @@ def pick(commit_hash: str, *, folder: Path = _FOLDER) -> tuple[str, int]:
     ValueError
         If `commit_hash` is no hash.
     StudyError
-        If no study has been measured.
+        If no such study has been measured.
     """
     if not re.fullmatch(r"[0-9a-fA-F]{7,64}", commit_hash):
         raise ValueError(f"{commit_hash!r} is not a commit hash; it must be 7 to 64 hexadecimal digits")
-    measured = [name for name in names(folder=folder) if (folder / f"{name}.json").is_file()]
-    if not measured:
-        raise StudyError(f"no study in {folder} has been measured")
-    number, index = divmod(int(commit_hash, 16), len(measured))
-    return measured[index], number % len(_declaration(measured[index], folder).cells())
+    known = [name for name in names(folder=folder) if is_measured(name, folder=folder)]
+    known = [name for name in known if not _declaration(name, folder).needs]
+    if not known:
+        raise StudyError(f"no study in {folder} that runs on any machine has been measured")
+    number, index = divmod(int(commit_hash, 16), len(known))
+    return known[index], number % len(_declaration(known[index], folder).cells())
 
 
 # --- recording ----------------------------------------------------------------------------------------------
@@ -353,6 +373,7 @@ class _Declaration:
     data: list[str]
     entry: list[str]
     toy: dict[str, Any]
+    needs: str
 
     def cells(self) -> list[dict[str, Any]]:
         """Return the parameters of each cell of the grid."""
@@ -392,7 +413,8 @@ def _declaration(name: str, folder: Path) -> _Declaration:
     problem = _declaration_problem(name, said, set(parameters_of(notebook)))
     if problem:
         raise StudyError(f"study {name} is not declared properly in its notebook's metadata: {problem}")
-    return _Declaration(name, notebook, said["grid"], said.get("data", []), said.get("entry", []), said.get("toy", {}))
+    parts = {"data": [], "entry": [], "toy": {}, "needs": ""} | said
+    return _Declaration(name, notebook, *(parts[key] for key in ("grid", "data", "entry", "toy", "needs")))
 
 
 def _declaration_problem(name: str, said: Any, parameters: set[str]) -> str:
@@ -404,6 +426,8 @@ def _declaration_problem(name: str, said: Any, parameters: set[str]) -> str:
     repeated = [key for key, values in grid.items() if len({json.dumps(v) for v in values}) < len(values)]
     if repeated:
         return f"grid repeats values of {', '.join(repeated)}"
+    if said.get("needs", "GPU") != "GPU":
+        return f"needs is {said['needs']!r}; it can only be 'GPU', or be left out"
     missing = sorted((set(grid) | set(said.get("toy", {}))) - parameters)
     if missing:
         return f"its cell tagged `parameters` does not assign {', '.join(missing)}"
@@ -544,8 +568,12 @@ def run_study(
     ------
     StudyError
         If the study is unknown, not declared properly or damaged, or if cells failed; the others are kept.
+    DeviceMissing
+        If the study needs a device that this machine lacks. A toy run does without.
     """
     declaration = _declaration(name, folder)
+    if not toy:
+        _require_device(declaration)
     grid = declaration.cells()
     chosen = _chosen_cells(declaration, cells, toy)
     run = _Measuring(declaration, jobs, timeout, display)
@@ -594,11 +622,15 @@ def check_study(
     ------
     StudyError
         If the study is stale, a cell fails, or a measurement lies outside.
+    DeviceMissing
+        If the study needs a device, and this machine lacks it or has another one than was measured.
     """
+    declaration = _declaration(name, folder)
+    _require_device(declaration)
     study = load(name, folder=folder)
+    _require_device(declaration, like=study.device)
     if study.stale:
         raise StudyError(f"study {name} is stale: its recipe has changed; run `nnzen study {name}`")
-    declaration = _declaration(name, folder)
     grid = declaration.cells()
     chosen = _chosen_cells(declaration, cells, toy=False)
     others = {cell: _other_seeds(study, grid[cell]) for cell in chosen}
@@ -633,6 +665,25 @@ def _other_seeds(study: Study, parameters: Mapping[str, Any]) -> list[dict[str, 
         for cell in study.cells
         if cell["parameters"] != parameters and setting.items() <= cell["parameters"].items()
     ]
+
+
+def _require_device(declaration: _Declaration, like: str = "") -> None:
+    """Raise DeviceMissing unless this machine has what the study needs: any such device, or one that `like` names."""
+    if not declaration.needs:
+        return
+    from nnzen.runtime import device_report
+
+    here = device_report().accelerators
+    if not here:
+        raise DeviceMissing(
+            f"study {declaration.name} needs a {declaration.needs} that TensorFlow can use, and there is none here; "
+            f"`nnzen study {declaration.name}` measures it on a machine that has one"
+        )
+    if like and not any(name in like for name in here):
+        raise DeviceMissing(
+            f"study {declaration.name} was measured on {like}, and this machine has {', '.join(here)}: "
+            "numbers of different devices are not compared"
+        )
 
 
 def _chosen_cells(declaration: _Declaration, cells: Sequence[int] | None, toy: bool) -> list[int]:

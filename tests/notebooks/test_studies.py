@@ -9,6 +9,7 @@ from tests.notebooks import book
 from tests.notebooks.commit import commit, digest
 
 NAMES = studies.names()
+MEASURED = [name for name in NAMES if studies.is_measured(name)]  # one that needs a GPU may not be
 
 
 def skip_without_data(name):
@@ -24,6 +25,11 @@ def test_there_are_studies():
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_only_a_study_that_needs_a_device_may_be_without_results(name):
+    assert name in MEASURED or "needs a GPU" in studies.summary(name)
+
+
+@pytest.mark.parametrize("name", MEASURED)
 def test_results_are_complete_and_not_stale(name):
     study = studies.load(name)
     assert not study.stale, f"its recipe has changed: run `nnzen study {name}`"
@@ -36,7 +42,7 @@ def test_results_are_complete_and_not_stale(name):
         assert sorted(cell["measured"]) == study.measures
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MEASURED)
 def test_every_setting_has_seeds_to_compare_with(name):
     cells = [{**cell["parameters"], "seed": None} for cell in studies.load(name).cells]
     seeds = collections.Counter(map(str, cells))
@@ -49,8 +55,8 @@ def test_plumbing_at_toy_size(name):
     run = studies.run_study(name, toy=True, timeout=300)
     assert run.toy
     assert not run.stored
-    for cell in run.measured:
-        assert sorted(cell["measured"]) == studies.load(name).measures
+    measures = {tuple(sorted(cell["measured"])) for cell in run.measured}
+    assert measures == {tuple(studies.load(name).measures)} if name in MEASURED else len(measures) == 1
 
 
 def test_one_cell_again_at_full_size():

@@ -161,6 +161,17 @@ def test_studies_are_listed_and_their_errors_reported(nnzen_command, monkeypatch
     assert errors.count("\n") == 1
 
 
+def test_a_study_without_its_device_is_left_out_of_all_and_an_error_by_name(nnzen_command, monkeypatch):
+    def missing(name, **options):
+        raise studies.DeviceMissing(f"study {name} needs a GPU")
+
+    monkeypatch.setattr(studies, "names", lambda: ["one", "two"])
+    monkeypatch.setattr(studies, "check_study", missing)
+    shown = "left out: study one needs a GPU\nleft out: study two needs a GPU\n"
+    assert nnzen_command("study", "--all", "--check") == (0, shown, "")
+    assert nnzen_command("study", "one", "--check") == (1, "", "nnzen: study one needs a GPU\n")
+
+
 def test_the_command_starts_without_tensorflow_and_notebook_libraries():
     heavy = ["tensorflow", "keras", "papermill", "nbformat", "matplotlib", "numpy", "scipy"]
     program = f"import sys, nnzen.cli; print([name for name in {heavy} if name in sys.modules])"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from nnzen import execution, studies
+from nnzen import execution, runtime, studies
 from nnzen.execution import Failure, Finished
 from nnzen.studies import StudyError
 from nnzen.studies.recipe import RecipeError, code_reached, recipe_hash
@@ -328,6 +328,53 @@ def test_pick_spreads_over_studies_and_cells(folder, runs):
     (folder / "small.json").unlink()
     with pytest.raises(StudyError, match="no study in"):
         studies.pick("a" * 40, folder=folder)
+
+
+# --- devices ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def accelerators(monkeypatch):
+    """What this machine has; a test changes the list."""
+    found = []
+    monkeypatch.setattr(runtime, "device_report", lambda: runtime.DeviceReport("", "", 1, {}, tuple(found)))
+    return found
+
+
+def test_a_study_that_needs_a_gpu_is_left_alone_without_one(folder, runs, accelerators):
+    make_study(folder, needs="GPU")
+    assert not studies.is_measured("small", folder=folder)
+    assert studies.summary("small", folder=folder).endswith("; needs a GPU, not measured yet")
+    for attempt in (studies.run_study, studies.check_study):
+        with pytest.raises(studies.DeviceMissing, match="study small needs a GPU that TensorFlow can use"):
+            attempt("small", folder=folder)
+    assert runs == []
+    assert len(studies.run_study("small", toy=True, folder=folder).measured) == 2  # the plumbing runs anywhere
+
+
+def test_it_is_measured_where_there_is_one_and_checked_on_the_same_kind_only(folder, runs, accelerators):
+    make_study(folder, needs="GPU")
+    accelerators.append("a test")  # the device that the fixture's runs name
+    assert studies.run_study("small", folder=folder).stored
+    assert studies.is_measured("small", folder=folder)
+    assert "inside" in studies.check_study("small", cells=[0], folder=folder)
+    accelerators[:] = ["another"]
+    with pytest.raises(studies.DeviceMissing, match="was measured on a test, and this machine has another"):
+        studies.check_study("small", folder=folder)
+
+
+def test_it_is_never_picked_for_a_machine_that_may_lack_one(folder, runs, accelerators):
+    make_study(folder, needs="GPU")
+    accelerators.append("a test")
+    studies.run_study("small", folder=folder)
+    with pytest.raises(StudyError, match="runs on any machine"):
+        studies.pick("a" * 40, folder=folder)
+
+
+def test_no_other_device_can_be_needed(folder):
+    make_study(folder, needs="TPU")
+    with pytest.raises(StudyError, match="needs is 'TPU'; it can only be 'GPU'"):
+        studies.summary("small", folder=folder)
 
 
 # --- recording ----------------------------------------------------------------------------------------------

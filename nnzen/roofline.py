@@ -1,0 +1,229 @@
+r"""What a device can do at most, and what that says about a computation: the roofline of Williams et al. (2009).
+
+A device that carries out at most :math:`P` FLOP/s and moves at most :math:`\beta` byte/s needs for :math:`F` FLOP on
+:math:`Q` bytes at least
+
+.. math:: t \ge \max(F / P,\; Q / \beta) .
+
+Arithmetic is the limit where the intensity :math:`I = F / Q` lies above the ridge :math:`P / \beta`, memory where it
+lies below. :math:`P` and :math:`\beta` are measured here, on the device that TensorFlow computes on, whatever it is.
+
+Reference: Williams, Waterman and Patterson (2009), https://doi.org/10.1145/1498765.1498785. Chapter 17 uses it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["FORMATS", "Roofline", "best_time", "product_rates", "scaling_rates"]
+
+FORMATS = ("float32", "tensorfloat32", "bfloat16", "float16")
+"""Formats of numbers in which :func:`product_rates` multiplies; the second is float32 that the device may shorten."""
+
+_LONG = 0.02  # seconds after which a larger product or array would only repeat what is known
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """The two ceilings of a device.
+
+    Attributes
+    ----------
+    peak : float
+        FLOP/s that it carries out at most.
+    bandwidth : float
+        Bytes a second that it moves at most.
+
+    Examples
+    --------
+    >>> device = Roofline(peak=100e9, bandwidth=20e9)
+    >>> device.ridge
+    5.0
+    >>> float(device.seconds(flop=1e9, moved=1e9))
+    0.05
+    """
+
+    peak: float
+    bandwidth: float
+
+    def __post_init__(self) -> None:
+        for name in ("peak", "bandwidth"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be a finite number above 0")
+
+    @property
+    def ridge(self) -> float:
+        """Intensity, in FLOP a byte, at which both ceilings meet."""
+        return self.peak / self.bandwidth
+
+    def seconds(self, flop: ArrayLike, moved: ArrayLike) -> NDArray[np.float64]:
+        """Return the least time for `flop` operations on `moved` bytes, element by element.
+
+        Parameters
+        ----------
+        flop, moved : array_like of float
+            Zero or more; of shapes that broadcast.
+
+        Returns
+        -------
+        ndarray of float64
+            Seconds.
+
+        Raises
+        ------
+        ValueError
+            If a count is negative or not a number.
+        """
+        counts = [np.asarray(value, dtype=np.float64) for value in (flop, moved)]
+        for name, count in zip(("flop", "moved"), counts, strict=True):
+            if not (count >= 0).all():
+                raise ValueError(f"{name} is {count}; it must be zero or more")
+        return np.maximum(counts[0] / self.peak, counts[1] / self.bandwidth)
+
+    def rate(self, intensity: ArrayLike) -> NDArray[np.float64]:
+        """Return the most FLOP/s that a computation of that intensity (FLOP a byte) can reach: the roof itself."""
+        return np.minimum(self.peak, self.bandwidth * np.asarray(intensity, dtype=np.float64))
+
+
+def best_time(call: Callable[[], Any], *, repeats: int = 20, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Return the shortest time of several calls, in seconds.
+
+    Whatever else the machine does can only make a call longer, so the shortest one says most about the call itself.
+    Two calls before do not count: they trace, compile, and fill the caches. Each call ends when the device has
+    finished, not when it has been given the work.
+
+    Parameters
+    ----------
+    call : callable
+        Without arguments.
+    repeats : int
+        How many calls are timed.
+    clock : callable
+        Returns seconds.
+
+    Raises
+    ------
+    ValueError
+        If `repeats` is below 1.
+
+    Examples
+    --------
+    >>> ticks = iter([0.0, 3.0, 10.0, 12.0])  # a clock for two calls of 3 and 2 seconds
+    >>> best_time(lambda: None, repeats=2, clock=lambda: next(ticks))
+    2.0
+    """
+    if repeats < 1:
+        raise ValueError(f"repeats is {repeats}; it must be at least 1")
+    shortest = np.inf
+    for _ in range(2):
+        call()
+    _wait_for_device()
+    for _ in range(repeats):
+        start = clock()
+        call()
+        _wait_for_device()
+        shortest = min(shortest, clock() - start)
+    return float(shortest)
+
+
+def product_rates(
+    number_format: str = "float32", *, largest: int = 8192, timer: Callable[[Callable[[], Any]], float] = best_time
+) -> dict[int, float]:
+    """Measure products of square matrices, from side 64 on, doubling until a product takes a fiftieth of a second.
+
+    Parameters
+    ----------
+    number_format : {'float32', 'tensorfloat32', 'bfloat16', 'float16'}
+        The first two multiply arrays of float32; a device that can may shorten their factors to 10 mantissa bits in the
+        second. Others ignore the difference.
+    largest : int
+        Side at which to stop in any case.
+    timer : callable
+        Returns the seconds of a call.
+
+    Returns
+    -------
+    dict of int to float
+        FLOP/s by side; a product of side n has 2n³ FLOP.
+
+    Raises
+    ------
+    ValueError
+        If the format is unknown.
+    """
+    if number_format not in FORMATS:
+        raise ValueError(f"number_format is {number_format!r}; it must be one of {', '.join(FORMATS)}")
+    import tensorflow as tf
+
+    dtype = "float32" if number_format == "tensorfloat32" else number_format
+    rates = {}
+    with _tensor_float_32(allowed=number_format == "tensorfloat32"):
+        for side in _doubling(64, largest):
+            a = tf.cast(tf.random.stateless_normal((side, side), seed=(side, 0)), dtype)
+            seconds = timer(lambda a=a: tf.matmul(a, a))  # type: ignore[misc]
+            rates[side] = 2 * side**3 / seconds
+            if seconds > _LONG:
+                break
+    return rates
+
+
+def scaling_rates(*, largest: int = 2**30, timer: Callable[[Callable[[], Any]], float] = best_time) -> dict[int, float]:
+    """Measure ``2 * x`` for arrays of float32 from 64 KiB on, doubling until one takes a fiftieth of a second.
+
+    Parameters
+    ----------
+    largest : int
+        Bytes of an array at which to stop in any case.
+    timer : callable
+        Returns the seconds of a call.
+
+    Returns
+    -------
+    dict of int to float
+        Bytes a second by bytes of the array; every byte is read once and written once, so twice as many are moved.
+    """
+    import tensorflow as tf
+
+    rates = {}
+    for size in _doubling(2**16, largest):
+        x = tf.ones((size // 4,))
+        seconds = timer(lambda x=x: 2.0 * x)  # type: ignore[misc]
+        rates[size] = 2 * size / seconds
+        if seconds > _LONG:
+            break
+    return rates
+
+
+def _doubling(first: int, last: int) -> Iterator[int]:
+    while first <= last:
+        yield first
+        first *= 2
+
+
+def _wait_for_device() -> None:
+    """Wait until the device is done: a call of TensorFlow returns when the work has been handed over."""
+    if "tensorflow" in sys.modules:
+        sys.modules["tensorflow"].test.experimental.sync_devices()
+
+
+@contextmanager
+def _tensor_float_32(*, allowed: bool) -> Iterator[None]:
+    """Allow or forbid that products of float32 are computed from shortened factors, and restore what was set."""
+    import tensorflow as tf
+
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(allowed)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
