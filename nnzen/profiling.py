@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Operation", "busy_seconds", "operations", "trace"]
+__all__ = ["Operation", "operations", "trace"]
 
 _OPERATION = re.compile(r"[^\s:]+:(\w+)")
 
@@ -104,21 +104,6 @@ def operations(space: Any) -> list[Operation]:
     found.sort()
     first = found[0][0] if found else 0
     return [Operation(kind, lane, (start - first) / 1e12, (end - first) / 1e12) for start, end, kind, lane in found]
-
-
-def busy_seconds(found: Iterable[Operation]) -> float:
-    """Return how long at least one of these operations was running, in seconds.
-
-    Examples
-    --------
-    >>> busy_seconds([Operation("a", "0", 0.0, 2.0), Operation("b", "1", 1.0, 3.0), Operation("c", "0", 5.0, 6.0)])
-    4.0
-    """
-    total, covered = 0.0, 0.0  # nothing begins before 0
-    for operation in sorted(found, key=lambda operation: operation.start):
-        total += max(0.0, operation.end - max(operation.start, covered))
-        covered = max(covered, operation.end)
-    return total
 
 
 def _space(content: bytes) -> Any:

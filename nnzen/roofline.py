@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,10 +26,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["FORMATS", "Roofline", "best_time", "product_rates", "scaling_rates"]
+__all__ = ["FORMATS", "Roofline", "best_times", "product_rates", "scaling_rates"]
 
 FORMATS = ("float32", "tensorfloat32", "bfloat16", "float16")
 """Formats of numbers in which :func:`product_rates` multiplies; the second is float32 that the device may shorten."""
+
+_Timer = Callable[[Sequence[Callable[[], Any]]], Iterable[float]]
 
 _LONG = 0.02  # seconds after which a larger product or array would only repeat what is known
 
@@ -95,49 +98,60 @@ class Roofline:
         return np.minimum(self.peak, self.bandwidth * np.asarray(intensity, dtype=np.float64))
 
 
-def best_time(call: Callable[[], Any], *, repeats: int = 20, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Return the shortest time of several calls, in seconds.
+def best_times(
+    calls: Sequence[Callable[[], Any]], *, repeats: int = 20, clock: Callable[[], float] = time.perf_counter
+) -> NDArray[np.float64]:
+    """Return the shortest time of each of several calls, in seconds.
 
-    Whatever else the machine does can only make a call longer, so the shortest one says most about the call itself.
-    Two calls before do not count: they trace, compile, and fill the caches. Each call ends when the device has
-    finished, not when it has been given the work.
+    Whatever else the machine does can only make a call longer, so the shortest of many repeats says most about the call
+    itself. The calls are timed in turn, so that a burst of other work meets all of them. Two rounds before do not
+    count: they trace, compile, and fill the caches. Each call ends when the device has finished, not when it has been
+    given the work.
 
     Parameters
     ----------
-    call : callable
+    calls : sequence of callable
         Without arguments.
     repeats : int
-        How many calls are timed.
+        How often each is timed.
     clock : callable
         Returns seconds.
+
+    Returns
+    -------
+    ndarray of float64, shape (calls,)
 
     Raises
     ------
     ValueError
-        If `repeats` is below 1.
+        If there are no calls, or `repeats` is below 1.
 
     Examples
     --------
-    >>> ticks = iter([0.0, 3.0, 10.0, 12.0])  # a clock for two calls of 3 and 2 seconds
-    >>> best_time(lambda: None, repeats=2, clock=lambda: next(ticks))
-    2.0
+    >>> ticks = iter([0.0, 3.0, 10.0, 12.0])  # a clock for two repeats, of 3 and of 2 seconds
+    >>> best_times([lambda: None], repeats=2, clock=lambda: next(ticks))
+    array([2.])
     """
-    if repeats < 1:
-        raise ValueError(f"repeats is {repeats}; it must be at least 1")
-    shortest = np.inf
-    for _ in range(2):
+    if repeats < 1 or not calls:
+        raise ValueError(f"there are {len(calls)} calls and repeats is {repeats}; both must be at least 1")
+    for call in [*calls, *calls]:
         call()
     _wait_for_device()
+    seconds = np.full(len(calls), np.inf)
     for _ in range(repeats):
-        start = clock()
-        call()
-        _wait_for_device()
-        shortest = min(shortest, clock() - start)
-    return float(shortest)
+        for i, call in enumerate(calls):
+            start = clock()
+            call()
+            _wait_for_device()
+            seconds[i] = min(seconds[i], clock() - start)
+    return seconds
 
 
 def product_rates(
-    number_format: str = "float32", *, largest: int = 8192, timer: Callable[[Callable[[], Any]], float] = best_time
+    number_format: str = "float32",
+    *,
+    largest: int = 8192,
+    timer: _Timer = best_times,
 ) -> dict[int, float]:
     """Measure products of square matrices, from side 64 on, doubling until a product takes a fiftieth of a second.
 
@@ -149,7 +163,7 @@ def product_rates(
     largest : int
         Side at which to stop in any case.
     timer : callable
-        Returns the seconds of a call.
+        Returns the seconds of each of several calls.
 
     Returns
     -------
@@ -170,14 +184,14 @@ def product_rates(
     with _tensor_float_32(allowed=number_format == "tensorfloat32"):
         for side in _doubling(64, largest):
             a = tf.cast(tf.random.stateless_normal((side, side), seed=(side, 0)), dtype)
-            seconds = timer(lambda a=a: tf.matmul(a, a))  # type: ignore[misc]
+            (seconds,) = timer([partial(tf.matmul, a, a)])
             rates[side] = 2 * side**3 / seconds
             if seconds > _LONG:
                 break
     return rates
 
 
-def scaling_rates(*, largest: int = 2**30, timer: Callable[[Callable[[], Any]], float] = best_time) -> dict[int, float]:
+def scaling_rates(*, largest: int = 2**30, timer: _Timer = best_times) -> dict[int, float]:
     """Measure ``2 * x`` for arrays of float32 from 64 KiB on, doubling until one takes a fiftieth of a second.
 
     Parameters
@@ -185,7 +199,7 @@ def scaling_rates(*, largest: int = 2**30, timer: Callable[[Callable[[], Any]], 
     largest : int
         Bytes of an array at which to stop in any case.
     timer : callable
-        Returns the seconds of a call.
+        Returns the seconds of each of several calls.
 
     Returns
     -------
@@ -197,7 +211,7 @@ def scaling_rates(*, largest: int = 2**30, timer: Callable[[Callable[[], Any]], 
     rates = {}
     for size in _doubling(2**16, largest):
         x = tf.ones((size // 4,))
-        seconds = timer(lambda x=x: 2.0 * x)  # type: ignore[misc]
+        (seconds,) = timer([partial(tf.multiply, 2.0, x)])
         rates[size] = 2 * size / seconds
         if seconds > _LONG:
             break

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnzen import roofline
-from nnzen.roofline import Roofline, best_time, product_rates, scaling_rates
+from nnzen.roofline import Roofline, best_times, product_rates, scaling_rates
 
 counts = st.floats(0, 1e15)
 device = Roofline(peak=100e9, bandwidth=20e9)
@@ -47,34 +47,40 @@ def test_counts_are_not_negative(value):
         device.seconds(1.0, value)
 
 
-def test_the_best_of_several_calls_after_two_that_do_not_count():
-    calls, now = [], [0.0]
-    lengths = iter([50.0, 40.0, 3.0, 2.0, 7.0])
+def test_the_best_of_several_rounds_after_two_that_do_not_count():
+    order, now = [], [0.0]
+    lengths = {"a": iter([50.0, 40.0, 3.0, 2.0, 7.0]), "b": iter([1.0, 1.0, 5.0, 6.0, 4.0])}
 
-    def call():
-        calls.append(now[0])
-        now[0] += next(lengths)
+    def call(name):
+        order.append(name)
+        now[0] += next(lengths[name])
 
-    assert best_time(call, repeats=3, clock=lambda: now[0]) == 2.0
-    assert len(calls) == 5
-    with pytest.raises(ValueError, match="repeats is 0"):
-        best_time(call, repeats=0)
+    found = best_times([lambda: call("a"), lambda: call("b")], repeats=3, clock=lambda: now[0])
+    np.testing.assert_array_equal(found, [2.0, 4.0])
+    assert "".join(order) == "ab" * 5  # in turn
+
+
+@pytest.mark.parametrize(("calls", "repeats"), [([], 1), ([print], 0)])
+def test_there_must_be_something_to_time(calls, repeats):
+    with pytest.raises(ValueError, match=f"there are {len(calls)} calls and repeats is {repeats}"):
+        best_times(calls, repeats=repeats)
 
 
 def test_the_device_has_finished_when_the_clock_is_read(monkeypatch):
     order = []
     monkeypatch.setattr(tf.test.experimental, "sync_devices", lambda: order.append("wait"))
-    best_time(lambda: order.append("call"), repeats=1, clock=lambda: order.append("clock") or 0.0)
+    best_times([lambda: order.append("call")], repeats=1, clock=lambda: order.append("clock") or 0.0)
     assert order == ["call", "call", "wait", "clock", "call", "wait", "clock"]
 
 
 def timer(seconds):
-    """A timer that makes the call, keeps what it returned, and says what `seconds` says of it."""
+    """A timer that makes a single call, keeps what it returned, and says what `seconds` says of it."""
     results = []
 
-    def time(call):
+    def time(calls):
+        (call,) = calls
         results.append(call())
-        return seconds(results[-1])
+        return [seconds(results[-1])]
 
     return time, results
 
@@ -97,7 +103,7 @@ def test_a_shortened_float32_is_asked_for_and_restored():
         product_rates(
             name,
             largest=64,
-            timer=lambda call: seen.append(tf.config.experimental.tensor_float_32_execution_enabled()) or 1.0,
+            timer=lambda calls: [seen.append(tf.config.experimental.tensor_float_32_execution_enabled()) or 1.0],
         )
     assert seen == [False, True]
     assert tf.config.experimental.tensor_float_32_execution_enabled() == before
@@ -109,4 +115,4 @@ def test_rates_of_scaling():
     assert rates == pytest.approx({2**16: 1e9, 2**17: 1e9, 2**18: 1e9})
     assert len(results[-1]) == 2**16
     assert float(results[-1][0]) == 2.0
-    assert len(scaling_rates(timer=lambda call: roofline._LONG * 2)) == 1
+    assert len(scaling_rates(timer=lambda calls: [roofline._LONG * 2])) == 1
