@@ -33,7 +33,7 @@ FORMATS = ("float32", "tensorfloat32", "bfloat16", "float16")
 
 _Timer = Callable[[Sequence[Callable[[], Any]]], Iterable[float]]
 
-_LONG = 0.02  # seconds after which a larger product or array would only repeat what is known
+_LONG = 0.005  # seconds after which a larger product or array would only repeat what is known
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def product_rates(
     largest: int = 8192,
     timer: _Timer = best_times,
 ) -> dict[int, float]:
-    """Measure products of square matrices, from side 64 on, doubling until a product takes a fiftieth of a second.
+    """Measure products of square matrices, from side 64 on, doubling until a product takes five milliseconds.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def product_rates(
 
 
 def scaling_rates(*, largest: int = 2**30, timer: _Timer = best_times) -> dict[int, float]:
-    """Measure ``2 * x`` for arrays of float32 from 64 KiB on, doubling until one takes a fiftieth of a second.
+    """Measure ``2 * x`` for arrays of float32 from 64 KiB on, doubling until one takes five milliseconds.
 
     Parameters
     ----------
