@@ -26,7 +26,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["FORMATS", "Roofline", "best_times", "product_rates", "scaling_rates"]
+    from nnzen.costs import Costs
+
+__all__ = ["FORMATS", "Roofline", "best_times", "product_rates", "scaling_rates", "training_bound"]
 
 FORMATS = ("float32", "tensorfloat32", "bfloat16", "float16")
 """Formats of numbers in which :func:`product_rates` multiplies; the second is float32 that the device may shorten."""
@@ -96,6 +98,45 @@ class Roofline:
     def rate(self, intensity: ArrayLike) -> NDArray[np.float64]:
         """Return the most FLOP/s that a computation of that intensity (FLOP a byte) can reach: the roof itself."""
         return np.minimum(self.peak, self.bandwidth * np.asarray(intensity, dtype=np.float64))
+
+
+def training_bound(network: Costs, device: Roofline, *, batch: int, value_bytes: int = 4) -> float:
+    """Return the least time of a training step with Adam.
+
+    Each layer is done with before the next begins, so their times add up. A layer's backward pass has one or two
+    products of the size of its forward pass, and moves as much for each; a layer without weights takes one such pass.
+    Adam reads four numbers of 32 bits for each weight and writes three.
+
+    Parameters
+    ----------
+    network : Costs
+        What it costs, from `nnzen.costs.costs`.
+    device : Roofline
+        Its peak must be that of the format in which the layers multiply.
+    batch : int
+        Images a step.
+    value_bytes : int
+        Of a number that the layers hand on: 2 in mixed precision.
+
+    Returns
+    -------
+    float
+        Seconds.
+
+    Raises
+    ------
+    ValueError
+        If `batch` or `value_bytes` is below 1.
+    """
+    for name, value in (("batch", batch), ("value_bytes", value_bytes)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}; it must be 1 or more")
+    total = float(device.seconds(0, 7 * 4 * network.trainable))
+    for row in network.layers:
+        passes = row.training_flop / row.flop if row.flop else 2
+        values = batch * (row.input_bytes + row.output_bytes) * value_bytes / 4  # the counts are of float32
+        total += float(device.seconds(batch * row.training_flop, passes * (row.weight_bytes + values)))
+    return total
 
 
 def best_times(

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnzen import roofline
-from nnzen.roofline import Roofline, best_times, product_rates, scaling_rates
+from nnzen.costs import Costs, LayerCost
+from nnzen.roofline import Roofline, best_times, product_rates, scaling_rates, training_bound
 
 counts = st.floats(0, 1e15)
 device = Roofline(peak=100e9, bandwidth=20e9)
@@ -30,6 +31,32 @@ def test_the_roof_is_flop_over_time(intensity, moved):
     flop = intensity * moved
     assert device.rate(intensity) == pytest.approx(flop / device.seconds(flop, moved))
     assert (device.rate(intensity) == device.peak) == (intensity >= device.ridge)
+
+
+def layer(**counts):
+    zero = dict.fromkeys(
+        ("trainable", "other", "flop", "training_flop", "weight_bytes", "input_bytes", "output_bytes"), 0
+    )
+    return LayerCost(name="", kind="", shape=(), **(zero | counts))
+
+
+@pytest.mark.parametrize(("value_bytes", "slope"), [(4, 2 * 5e9), (2, 2 * 2.5e9)])
+def test_a_training_step_adds_up_layer_by_layer(value_bytes, slope):
+    product = layer(flop=1e9, training_flop=3e9)  # arithmetic alone: 0.03 s an image
+    light = layer(input_bytes=2e9, output_bytes=3e9)  # memory alone, forwards and backwards
+    weights = layer(
+        flop=1.0, training_flop=3.0, trainable=1e9, weight_bytes=4e9
+    )  # three passes, and Adam's seven numbers
+    for batch in (1, 8):
+        expected = batch * 0.03 + batch * slope / 20e9 + (3 * 4e9 + 7 * 4e9) / 20e9
+        found = training_bound(Costs("", (product, light, weights)), device, batch=batch, value_bytes=value_bytes)
+        assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["batch", "value_bytes"])
+def test_a_step_takes_a_batch_of_numbers(name):
+    with pytest.raises(ValueError, match=f"{name} is 0"):
+        training_bound(Costs("", ()), device, **{"batch": 1, name: 0})
 
 
 @pytest.mark.parametrize("field", ["peak", "bandwidth"])
@@ -86,11 +113,11 @@ def timer(seconds):
 
 
 def test_rates_of_products():
-    time, results = timer(lambda product: float(product.shape[0]) ** 3 / 1e9)
-    # The fourth takes 0.13 s, so that no larger one is tried.
-    assert product_rates(timer=time) == pytest.approx({64: 2e9, 128: 2e9, 256: 2e9, 512: 2e9})
+    time, results = timer(lambda product: float(product.shape[0]) ** 3 / 1e10)
+    # The fourth takes 0.013 s, so that no larger one is tried.
+    assert product_rates(timer=time) == pytest.approx({64: 2e10, 128: 2e10, 256: 2e10, 512: 2e10})
     assert [r.shape[0] for r in results] == [64, 128, 256, 512]
-    assert product_rates("bfloat16", largest=127, timer=time) == pytest.approx({64: 2e9})
+    assert product_rates("bfloat16", largest=127, timer=time) == pytest.approx({64: 2e10})
     assert results[-1].dtype == tf.bfloat16
     with pytest.raises(ValueError, match="number_format is 'float8'; it must be one of float32, tensorfloat32"):
         product_rates("float8")
