@@ -71,8 +71,9 @@ test-package: $(READY)
 lab: $(READY)  ## open JupyterLab on the chapters
 	$(BIN)/jupyter lab chapters
 
-benchmark: $(READY)  ## print how fast the library's convolution is beside Keras'
+benchmark: $(READY)  ## print how fast the library's convolution is beside Keras', and how fast training is
 	$(BIN)/python benchmarks/convolution.py
+	$(BIN)/python benchmarks/training.py
 
 serve: $(READY)  ## serve the rendered book on this machine
 	@test -f $(HTML) || { echo "There is no rendered book yet; run 'make html' or 'make book' first."; exit 1; }
