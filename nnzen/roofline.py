@@ -36,6 +36,7 @@ FORMATS = ("float32", "tensorfloat32", "bfloat16", "float16")
 _Timer = Callable[[Sequence[Callable[[], Any]]], Iterable[float]]
 
 _LONG = 0.005  # seconds after which a larger product or array would only repeat what is known
+_SIDE, _SIZE = 512, 2**24  # but so large they must be: on a busy machine small ones take long, too
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def product_rates(
     largest: int = 8192,
     timer: _Timer = best_times,
 ) -> dict[int, float]:
-    """Measure products of square matrices, from side 64 on, doubling until a product takes five milliseconds.
+    """Measure products of square matrices: side 64, 128 and so on to at least 512, until one takes five milliseconds.
 
     Parameters
     ----------
@@ -227,13 +228,13 @@ def product_rates(
             a = tf.cast(tf.random.stateless_normal((side, side), seed=(side, 0)), dtype)
             (seconds,) = timer([partial(tf.matmul, a, a)])
             rates[side] = 2 * side**3 / seconds
-            if seconds > _LONG:
+            if seconds > _LONG and side >= _SIDE:
                 break
     return rates
 
 
 def scaling_rates(*, largest: int = 2**30, timer: _Timer = best_times) -> dict[int, float]:
-    """Measure ``2 * x`` for arrays of float32 from 64 KiB on, doubling until one takes five milliseconds.
+    """Measure ``2 * x`` for float32 arrays of 64 KiB, 128 KiB and so on to at least 16 MiB, until one takes 5 ms.
 
     Parameters
     ----------
@@ -254,7 +255,7 @@ def scaling_rates(*, largest: int = 2**30, timer: _Timer = best_times) -> dict[i
         x = tf.ones((size // 4,))
         (seconds,) = timer([partial(tf.multiply, 2.0, x)])
         rates[size] = 2 * size / seconds
-        if seconds > _LONG:
+        if seconds > _LONG and size >= _SIZE:
             break
     return rates
 

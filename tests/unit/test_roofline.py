@@ -142,4 +142,9 @@ def test_rates_of_scaling():
     assert rates == pytest.approx({2**16: 1e9, 2**17: 1e9, 2**18: 1e9})
     assert len(results[-1]) == 2**16
     assert float(results[-1][0]) == 2.0
-    assert len(scaling_rates(timer=lambda calls: [roofline._LONG * 2])) == 1
+
+
+def test_a_busy_machine_does_not_end_the_series_early():
+    slow = [2 * roofline._LONG]
+    assert max(scaling_rates(timer=lambda calls: slow)) == 2**24
+    assert max(product_rates(timer=lambda calls: slow)) == 512
