@@ -11,14 +11,13 @@ belong to the machine. Run `make benchmark`, with nothing else running, or `.ven
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 import nnzen as nz
+from nnzen.roofline import best_times
 
 RATE = 0.001  # Adam's; all of them train alike
 
@@ -50,7 +49,8 @@ def keras_default(images: np.ndarray, labels: np.ndarray, channels: int, batch: 
     model = residual_network(channels)
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     model.optimizer.learning_rate = RATE
-    return best_epoch(partial(model.fit, images, labels, batch_size=batch, verbose=0), len(images), epochs)
+    (seconds,) = best_times([partial(model.fit, images, labels, batch_size=batch, verbose=0)], repeats=epochs)
+    return len(images) / seconds
 
 
 def keras_of_the_book(images: np.ndarray, labels: np.ndarray, channels: int, batch: int, epochs: int) -> float:
@@ -108,18 +108,8 @@ def pytorch(images: np.ndarray, labels: np.ndarray, channels: int, batch: int, e
             optimizer.step()
         loss.item()  # waits until the device has finished
 
-    return best_epoch(epoch, len(images), epochs)
-
-
-def best_epoch(epoch: Callable[[], object], images: int, epochs: int) -> float:
-    """Images a second of the fastest of several epochs, after one that is not counted."""
-    epoch()
-    seconds = []
-    for _ in range(epochs):
-        start = time.perf_counter()
-        epoch()
-        seconds.append(time.perf_counter() - start)
-    return images / min(seconds)
+    (seconds,) = best_times([epoch], repeats=epochs)
+    return len(images) / seconds
 
 
 def main() -> None:
