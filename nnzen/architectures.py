@@ -303,8 +303,8 @@ def deep(depth: int, *, residual: bool) -> keras.Model:
     Returns
     -------
     keras.Model
-        Not compiled; images of shape (N, 14, 14, 1) to logits of shape (N, 10). Eight channels throughout, so that
-        plain and residual networks have equal parameters.
+        Not compiled; images of shape (N, 14, 14, 1) to logits of shape (N, 10). Twelve maps of 7 × 7 throughout, so
+        that plain and residual networks have equal parameters.
 
     Raises
     ------
@@ -317,9 +317,9 @@ def deep(depth: int, *, residual: bool) -> keras.Model:
 
     layers = keras.layers
     inputs = keras.Input((14, 14, 1))
-    x = _conv(layers, inputs, 8, normalize=True)
+    x = _conv(layers, inputs, 12, strides=2, normalize=True)
     for _ in range((depth - 2) // 2):
-        x = _pair(layers, x, 8, residual)
+        x = _pair(layers, x, 12, residual)
     name = f"{'residual' if residual else 'plain'}_{depth}"
     return keras.Model(inputs, layers.Dense(10)(layers.GlobalAveragePooling2D()(x)), name=name)
 
@@ -327,7 +327,8 @@ def deep(depth: int, *, residual: bool) -> keras.Model:
 def _conv(
     layers: Any, x: Any, channels: int, k: int = 3, *, strides: int = 1, normalize: bool = False, relu: bool = True
 ) -> Any:
-    x = layers.Conv2D(channels, k, strides=strides, padding="same", use_bias=not normalize)(x)
+    options = {"strides": strides, "padding": "same", "use_bias": not normalize, "kernel_initializer": "he_normal"}
+    x = layers.Conv2D(channels, k, **options)(x)
     x = layers.BatchNormalization(momentum=0.9)(x) if normalize else x
     return layers.ReLU()(x) if relu else x
 
@@ -344,18 +345,21 @@ def _pair(layers: Any, x: Any, channels: int, residual: bool) -> Any:
 
 
 def _small_lenet(layers: Any, x: Any) -> Any:
-    return _five_by_five(layers, x, "tanh", lambda x: layers.AveragePooling2D(2)(x))
+    return _five_by_five(layers, x, lambda x: layers.AveragePooling2D(2)(x), activation="tanh")
 
 
 def _small_alexnet(layers: Any, x: Any) -> Any:
-    return _five_by_five(layers, x, "relu", lambda x: layers.MaxPooling2D(3, strides=2, padding="same")(x))
+    def pool(x: Any) -> Any:
+        return layers.MaxPooling2D(3, strides=2, padding="same")(x)
+
+    return _five_by_five(layers, x, pool, activation="relu", kernel_initializer="he_normal")
 
 
-def _five_by_five(layers: Any, x: Any, activation: str, pool: Callable[[Any], Any]) -> Any:
-    x = pool(layers.Conv2D(12, 5, padding="same", activation=activation)(x))
-    x = pool(layers.Conv2D(32, 5, activation=activation)(x))
-    x = layers.Dense(120, activation=activation)(layers.Flatten()(x))
-    return layers.Dense(84, activation=activation)(x)
+def _five_by_five(layers: Any, x: Any, pool: Callable[[Any], Any], **options: str) -> Any:
+    x = pool(layers.Conv2D(12, 5, padding="same", **options)(x))
+    x = pool(layers.Conv2D(32, 5, **options)(x))
+    x = layers.Dense(120, **options)(layers.Flatten()(x))
+    return layers.Dense(84, **options)(x)
 
 
 def _small_vgg(layers: Any, x: Any, normalize: bool = False) -> Any:
@@ -363,7 +367,7 @@ def _small_vgg(layers: Any, x: Any, normalize: bool = False) -> Any:
         for _ in range(2):
             x = _conv(layers, x, channels, normalize=normalize)
         x = layers.MaxPooling2D(2)(x)
-    return layers.Dense(64, activation="relu")(layers.Flatten()(x))
+    return layers.Dense(64, activation="relu", kernel_initializer="he_normal")(layers.Flatten()(x))
 
 
 def _small_vgg_norm(layers: Any, x: Any) -> Any:
@@ -371,20 +375,24 @@ def _small_vgg_norm(layers: Any, x: Any) -> Any:
 
 
 def _small_inception(layers: Any, x: Any) -> Any:
-    x = layers.MaxPooling2D(2)(_conv(layers, x, 10))
-    x = _inception(layers, x, (8, 8, 10, 4, 4, 4))
-    x = layers.MaxPooling2D(2)(_inception(layers, x, (8, 8, 16, 4, 6, 6)))
-    return layers.GlobalAveragePooling2D()(_inception(layers, x, (16, 16, 32, 8, 12, 12)))
+    x = layers.MaxPooling2D(2)(_conv(layers, x, 10, normalize=True))
+    x = _inception(layers, x, (8, 8, 10, 4, 4, 4), normalize=True)
+    x = layers.MaxPooling2D(2)(_inception(layers, x, (8, 8, 16, 4, 6, 6), normalize=True))
+    return layers.GlobalAveragePooling2D()(_inception(layers, x, (16, 16, 32, 8, 12, 12), normalize=True))
 
 
-def _inception(layers: Any, x: Any, channels: tuple[int, int, int, int, int, int]) -> Any:
+def _inception(layers: Any, x: Any, channels: tuple[int, int, int, int, int, int], *, normalize: bool = False) -> Any:
     """Four branches side by side; the numbers of channels as in `_INCEPTION`."""
     one, three_in, three, five_in, five, pooled = channels
+
+    def conv(x: Any, channels: int, k: int) -> Any:
+        return _conv(layers, x, channels, k, normalize=normalize)
+
     branches = [
-        _conv(layers, x, one, 1),
-        _conv(layers, _conv(layers, x, three_in, 1), three, 3),
-        _conv(layers, _conv(layers, x, five_in, 1), five, 5),
-        _conv(layers, layers.MaxPooling2D(3, strides=1, padding="same")(x), pooled, 1),
+        conv(x, one, 1),
+        conv(conv(x, three_in, 1), three, 3),
+        conv(conv(x, five_in, 1), five, 5),
+        conv(layers.MaxPooling2D(3, strides=1, padding="same")(x), pooled, 1),
     ]
     return layers.Concatenate()(branches)
 
@@ -422,5 +430,6 @@ SMALL: dict[str, Callable[[Any, Any], Any]] = {
 """The small networks by name: functions from ``keras.layers`` and an image to what the last dense layer reads.
 
 ``alexnet`` is ``lenet`` with ReLU and overlapping max pooling; ``vgg`` replaces its windows of 5 × 5 by pairs of 3 × 3;
-``vgg_norm`` adds batch normalization; ``plain`` is ``resnet`` without its shortcuts.
+``vgg_norm`` adds batch normalization, which the later ones have, too; ``plain`` is ``resnet`` without its shortcuts.
+What stands before a ReLU starts with He weights.
 """
