@@ -363,15 +363,23 @@ def _five_by_five(layers: Any, x: Any, pool: Callable[[Any], Any], **options: st
 
 
 def _small_vgg(layers: Any, x: Any, normalize: bool = False) -> Any:
-    for channels in (8, 16):
-        for _ in range(2):
-            x = _conv(layers, x, channels, normalize=normalize)
-        x = layers.MaxPooling2D(2)(x)
+    x = _two_by_two(layers, x, (8, 8, 16, 16), normalize)
     return layers.Dense(64, activation="relu", kernel_initializer="he_normal")(layers.Flatten()(x))
 
 
 def _small_vgg_norm(layers: Any, x: Any) -> Any:
     return _small_vgg(layers, x, normalize=True)
+
+
+def _small_vgg_mean(layers: Any, x: Any) -> Any:
+    return layers.GlobalAveragePooling2D()(_two_by_two(layers, x, (8, 8, 16, 18), normalize=True))
+
+
+def _two_by_two(layers: Any, x: Any, channels: tuple[int, int, int, int], normalize: bool) -> Any:
+    for number, width in enumerate(channels):
+        x = _conv(layers, x, width, normalize=normalize)
+        x = layers.MaxPooling2D(2)(x) if number % 2 else x
+    return x
 
 
 def _small_inception(layers: Any, x: Any) -> Any:
@@ -422,6 +430,7 @@ SMALL: dict[str, Callable[[Any, Any], Any]] = {
     "alexnet": _small_alexnet,
     "vgg": _small_vgg,
     "vgg_norm": _small_vgg_norm,
+    "vgg_mean": _small_vgg_mean,
     "inception": _small_inception,
     "plain": _small_plain,
     "resnet": _small_resnet,
@@ -430,6 +439,7 @@ SMALL: dict[str, Callable[[Any, Any], Any]] = {
 """The small networks by name: functions from ``keras.layers`` and an image to what the last dense layer reads.
 
 ``alexnet`` is ``lenet`` with ReLU and overlapping max pooling; ``vgg`` replaces its windows of 5 × 5 by pairs of 3 × 3;
-``vgg_norm`` adds batch normalization, which the later ones have, too; ``plain`` is ``resnet`` without its shortcuts.
+``vgg_norm`` adds batch normalization, which the later ones have, too; ``vgg_mean`` replaces its dense layer by a mean
+over each map, and widens the last convolution for it; ``plain`` is ``resnet`` without its shortcuts.
 What stands before a ReLU starts with He weights.
 """
