@@ -3,6 +3,7 @@
 import ast
 import signal
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -94,6 +95,35 @@ def test_code_in_solutions_parses(path):
         if cell.cell_type == "markdown":
             for block in book.python_blocks(cell.source):
                 ast.parse(block)
+
+
+def test_miniature_convnext_runs_and_has_the_prices_that_its_solution_names(capsys):
+    import keras
+
+    import nnzen as nz
+    from nnzen import architectures
+    from nnzen.costs import costs
+
+    (chapter,) = (path for path in book.CHAPTERS if path.stem == "16_architectures")
+    (cell,) = (cell for cell in book.read(chapter).cells if "### Exercise 3: a ConvNeXt block" in cell.source)
+    counting, training = book.python_blocks(cell.source)[:2]
+    assert "range(3)" in training
+    images, labels = np.zeros((64, 28, 28), dtype="uint8"), np.zeros(64, dtype=int)
+    images[0] = 255
+    resnet = architectures.small("resnet")
+    names = {
+        **{"nz": nz, "np": np, "keras": keras, "layers": keras.layers, "costs": costs},
+        **{"small": {"resnet": resnet}, "counts": {"resnet": costs(resnet)}},
+        **{"x_train": images[..., np.newaxis] / 255, "y_train": labels},
+        "data": SimpleNamespace(x_train=images, x_validation=images, y_validation=labels),
+    }
+    for block in (counting, training.replace("range(3)", "range(1)")):
+        exec(compile(block, "<16, exercise 3>", "exec"), names)
+    assert capsys.readouterr().out.startswith("28589128\n")
+    ours, theirs = costs(names["convnext"]), costs(resnet)
+    assert ours.training_flop == pytest.approx(theirs.training_flop, rel=0.02)
+    assert 4 < ours.parameters / theirs.parameters < 5
+    assert 1 < ours.bytes_moved / theirs.bytes_moved < 1.1
 
 
 # --- the test itself: with a check that looks, and with one that does not --------------------------------------
