@@ -13,10 +13,12 @@ The notebook's metadata declares the study::
         "data": ["fashion_mnist"],                                   data sets it loads
         "entry": ["nnzen.training:train"],                           functions it rests on
         "toy": {"epochs": 1, "train_size": 512},                     parameters of a quick trial
-        "needs": "GPU"                                               only if it says something about such a device
+        "needs": "GPU",                                              only if it says something about such a device
+        "minutes": 12                                                only if a cell takes long on two cores
     }}}
 
-The cells of the grid are counted from 0, with parameters in alphabetical order and the last one varying fastest.
+The cells of the grid are counted from 0, with parameters in alphabetical order and the last one varying fastest. A
+measurement whose name ends in ``seconds`` is stored and shown, but belongs to the machine: no check compares it.
 """
 
 from __future__ import annotations
@@ -59,6 +61,8 @@ __all__ = [
 
 _FOLDER = Path(__file__).parent
 _CHECK_CONFIDENCE = 0.999
+_PICKED_MINUTES = 5  # a check of a commit runs no cell that takes longer
+_TIMED = "seconds"  # how names of measurements end that belong to the machine
 
 
 class StudyError(ValueError):
@@ -277,6 +281,7 @@ def summary(name: str, *, folder: Path = _FOLDER) -> str:
     """Return one line on a study: its grid, and whether its stored results are up to date."""
     declaration = _declaration(name, folder)
     needs = f"needs a {declaration.needs}, " if declaration.needs else ""
+    needs += f"{declaration.minutes:g} minutes a cell, " if declaration.minutes else ""
     if not is_measured(name, folder=folder):
         state = "not measured yet"
     else:
@@ -285,7 +290,7 @@ def summary(name: str, *, folder: Path = _FOLDER) -> str:
 
 
 def pick(commit_hash: str, *, folder: Path = _FOLDER) -> tuple[str, int]:
-    """Pick one measured study that any machine can run, and one cell of its grid, from a commit's hash.
+    """Pick one measured study that any machine can run in minutes, and one cell of its grid, from a commit's hash.
 
     Parameters
     ----------
@@ -307,11 +312,12 @@ def pick(commit_hash: str, *, folder: Path = _FOLDER) -> tuple[str, int]:
     if not re.fullmatch(r"[0-9a-fA-F]{7,64}", commit_hash):
         raise ValueError(f"{commit_hash!r} is not a commit hash; it must be 7 to 64 hexadecimal digits")
     known = [name for name in names(folder=folder) if is_measured(name, folder=folder)]
-    known = [name for name in known if not _declaration(name, folder).needs]
-    if not known:
-        raise StudyError(f"no study in {folder} that runs on any machine has been measured")
-    number, index = divmod(int(commit_hash, 16), len(known))
-    return known[index], number % len(_declaration(known[index], folder).cells())
+    declarations = [_declaration(name, folder) for name in known]
+    declarations = [d for d in declarations if not d.needs and d.minutes <= _PICKED_MINUTES]
+    if not declarations:
+        raise StudyError(f"no study in {folder} that runs on any machine within minutes has been measured")
+    number, index = divmod(int(commit_hash, 16), len(declarations))
+    return declarations[index].name, number % len(declarations[index].cells())
 
 
 # --- recording ----------------------------------------------------------------------------------------------
@@ -374,6 +380,7 @@ class _Declaration:
     entry: list[str]
     toy: dict[str, Any]
     needs: str
+    minutes: float
 
     def cells(self) -> list[dict[str, Any]]:
         """Return the parameters of each cell of the grid."""
@@ -413,8 +420,8 @@ def _declaration(name: str, folder: Path) -> _Declaration:
     problem = _declaration_problem(name, said, set(parameters_of(notebook)))
     if problem:
         raise StudyError(f"study {name} is not declared properly in its notebook's metadata: {problem}")
-    parts = {"data": [], "entry": [], "toy": {}, "needs": ""} | said
-    return _Declaration(name, notebook, *(parts[key] for key in ("grid", "data", "entry", "toy", "needs")))
+    parts = {"data": [], "entry": [], "toy": {}, "needs": "", "minutes": 0} | said
+    return _Declaration(name, notebook, *(parts[key] for key in ("grid", "data", "entry", "toy", "needs", "minutes")))
 
 
 def _declaration_problem(name: str, said: Any, parameters: set[str]) -> str:
@@ -428,6 +435,9 @@ def _declaration_problem(name: str, said: Any, parameters: set[str]) -> str:
         return f"grid repeats values of {', '.join(repeated)}"
     if said.get("needs", "GPU") != "GPU":
         return f"needs is {said['needs']!r}; it can only be 'GPU', or be left out"
+    minutes = said.get("minutes", 1)
+    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes < math.inf:
+        return f"minutes is {minutes!r}; it must be a number above 0, or be left out"
     missing = sorted((set(grid) | set(said.get("toy", {}))) - parameters)
     if missing:
         return f"its cell tagged `parameters` does not assign {', '.join(missing)}"
@@ -601,7 +611,7 @@ def check_study(
 ) -> str:
     """Measure cells at full size again: each must fall in the prediction interval of its setting's other seeds.
 
-    Where the others are all equal, a seed that alone differs must repeat its own stored value, to six digits. The
+    Seconds are not compared. Where the others are all equal, a seed that alone differs must repeat its own stored value, to six digits. The
     intervals have confidence 0.999 for everything that is measured by one call together. Nothing is stored.
 
     Parameters
@@ -644,6 +654,9 @@ def check_study(
         for measure, value in sorted(fresh[cell].measured.items()):
             if any(measure not in other for other in others[cell]):
                 raise StudyError(f"study {name}, cell {cell}: its results have no measure {measure!r}")
+            if measure.endswith(_TIMED):
+                lines.append(f"  {measure} {value:.6g} is not compared: it belongs to the machine")
+                continue
             low, high = _prediction_interval([other[measure] for other in others[cell]], confidence)
             slack = 1e-6 * max(abs(low), abs(high))  # of results that do not vary at all
             inside = low - slack <= value <= high + slack

@@ -330,6 +330,40 @@ def test_pick_spreads_over_studies_and_cells(folder, runs):
         studies.pick("a" * 40, folder=folder)
 
 
+def test_a_study_of_long_cells_is_left_to_the_full_verification(folder, runs):
+    make_study(folder, minutes=5)
+    studies.run_study("small", folder=folder)
+    assert studies.pick("a" * 40, folder=folder)[0] == "small"
+    make_study(folder, minutes=6)
+    with pytest.raises(StudyError, match="within minutes"):
+        studies.pick("a" * 40, folder=folder)
+    assert "; 6 minutes a cell, up to date" in studies.summary("small", folder=folder)
+
+
+@pytest.mark.parametrize("minutes", [0, -1, True, "12", float("inf")])
+def test_minutes_are_a_number_above_zero(folder, minutes):
+    make_study(folder, minutes=minutes)
+    with pytest.raises(StudyError, match=f"minutes is {minutes!r}; it must be a number above 0"):
+        studies.summary("small", folder=folder)
+
+
+def test_seconds_belong_to_the_machine_and_are_not_compared(folder, monkeypatch):
+    speed = [1.0]
+
+    def run_tasks(tasks, **options):
+        for task in tasks:
+            measured = {"score": task.parameters["seed"], "training_seconds": speed[0] * task.parameters["seed"]}
+            yield Finished(task.name, recorded({"measured": measured, "device": "a test"}), None, 0.1)
+
+    monkeypatch.setattr(execution, "run_tasks", run_tasks)
+    studies.run_study("small", folder=folder)
+    assert studies.load("small", folder=folder).values("training_seconds", model="a", seed=3).tolist() == [3]
+    speed[0] = 1e6
+    shown = studies.check_study("small", cells=[0], folder=folder)
+    assert "training_seconds 3e+06 is not compared" in shown
+    assert "score 3 is inside" in shown
+
+
 # --- devices ------------------------------------------------------------------------------------------------
 
 
