@@ -21,9 +21,16 @@ if TYPE_CHECKING:
 
 __all__ = ["muon"]
 
+_STEPS = 5  # of the iteration that makes a matrix orthogonal
+
 
 def muon(
-    learning_rate: Any, *, momentum: float = 0.9, other: float = 1.0, output: str = "logits", steps: int = 5
+    learning_rate: Any,
+    *,
+    momentum: float = 0.9,
+    biases: float = 1.0,
+    output: str = "logits",
+    average: float | None = None,
 ) -> keras.optimizers.Optimizer:
     r"""Make a Keras optimizer that gives kernels of hidden layers to Muon and all else to Nesterov's momentum.
 
@@ -33,12 +40,12 @@ def muon(
         :math:`\eta` of the kernels. A step changes a kernel by about this much in each singular direction.
     momentum : float
         :math:`\beta` of both, from 0 to below 1.
-    other : float
-        Learning rate of all else, as a multiple of `learning_rate`.
+    biases : float
+        Learning rate of vectors (biases, gains), as a multiple of `learning_rate`.
     output : str
         Name of the layer that gives the logits: its kernel counts among all else.
-    steps : int
-        Iterations of :math:`O`, at least 1.
+    average : float, optional
+        Decay of a moving average of the weights, as ``ema_momentum`` of all optimizers of Keras; None keeps none.
 
     Returns
     -------
@@ -51,10 +58,8 @@ def muon(
     """
     if not 0 <= momentum < 1:
         raise ValueError(f"momentum is {momentum}; it must be from 0 to below 1")
-    if not (math.isfinite(other) and other > 0):
-        raise ValueError(f"other is {other}; it must be a finite number above 0")
-    if steps < 1:
-        raise ValueError(f"steps is {steps}; it must be at least 1")
+    if not (math.isfinite(biases) and biases > 0):
+        raise ValueError(f"biases is {biases}; it must be a finite number above 0")
     import keras
 
     ops = keras.ops
@@ -81,20 +86,21 @@ def muon(
                 matrix = ops.reshape(ahead, (-1, variable.shape[-1]))
                 update = ops.reshape(orthogonal(matrix), variable.shape)
             else:
-                update = other * ahead
+                update = biases * ahead if len(variable.shape) == 1 else ahead
             self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * update)
 
         def get_config(self) -> dict[str, Any]:
-            own = {"momentum": momentum, "other": other, "output": output, "steps": steps}
+            own = {"momentum": momentum, "biases": biases, "output": output}
             return super().get_config() | own
 
     def orthogonal(matrix: Any) -> Any:  # nnzen.mathematics.optimizers.orthogonalize, in tensors
         tall = matrix.shape[0] > matrix.shape[1]
         x = ops.transpose(matrix) if tall else matrix
         x = x / (ops.norm(x) + 1e-7)
-        for _ in range(steps):
+        for _ in range(_STEPS):
             a = x @ ops.transpose(x)
             x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
         return ops.transpose(x) if tall else x
 
-    return Muon(learning_rate=learning_rate)
+    ema = {} if average is None else {"use_ema": True, "ema_momentum": average}
+    return Muon(learning_rate=learning_rate, **ema)

@@ -611,8 +611,9 @@ def check_study(
 ) -> str:
     """Measure cells at full size again: each must fall in the prediction interval of its setting's other seeds.
 
-    Seconds are not compared. Where the others are all equal, a seed that alone differs must repeat its own stored value, to six digits. The
-    intervals have confidence 0.999 for everything that is measured by one call together. Nothing is stored.
+    Where the others are all equal, a seed that alone differs must repeat its own stored value, to six digits. Seconds
+    are not compared. The intervals have confidence 0.999 for everything that is measured by one call together. Nothing
+    is stored.
 
     Parameters
     ----------
