@@ -1,73 +1,50 @@
-"""Time the training of a small residual network: Keras as it comes, Keras as the book trains, and PyTorch.
+"""Time the training of chapter 15's network: Keras as it comes, Keras as the book trains, and PyTorch.
 
-The network takes images of 3 × 32 × 32 pixels, as in CIFAR-10; the images here are random, for they cost the same.
-Each row is the best epoch of several, in images a second by the wall clock, and the share of the roofline: the least
-time that arithmetic and memory allow (`nnzen.roofline.training_bound`, in the format of the row), divided by
-the measured time. PyTorch is no dependency: it is timed where it is installed. Times are printed, never asserted: they
-belong to the machine. Run `make benchmark`, with nothing else running, or `.venv/bin/python benchmarks/training.py
---help`.
+The images are random, of 32 × 32 pixels in three channels, as in CIFAR-10: they cost the same. Every row trains the
+same network with Nesterov's momentum and nothing else: no augmentation, no schedule. Each row is the best epoch of
+several, in images a second by the wall clock, and the share of the roofline: the least time that arithmetic and memory
+allow (`nnzen.roofline.training_bound`, in the format of the row), divided by the measured time. PyTorch is no
+dependency: it is timed where it is installed. Times are printed, never asserted: they belong to the machine. Run `make
+benchmark`, with nothing else running, or `.venv/bin/python benchmarks/training.py --help`.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 import nnzen as nz
+from nnzen import speedrun
 from nnzen.roofline import best_times
 
-RATE = 0.001  # Adam's; all of them train alike
+RATE, MOMENTUM = 0.1, 0.9
+DESIGN = speedrun.Design(optimizer="momentum", learning_rate=RATE, falling=False, shift=0, flip="none", smoothing=0.0)
 
 
-def residual_network(channels: int) -> Any:
-    """Three stages of one residual pair each, with batch normalization: the network that all rows train."""
-    import keras
-
-    layers = keras.layers
-
-    def convolution(x: Any, width: int, k: int, strides: int) -> Any:
-        x = layers.Conv2D(width, k, strides=strides, padding="same", use_bias=False)(x)
-        return layers.BatchNormalization()(x)
-
-    inputs = keras.Input((32, 32, 3))
-    x = layers.ReLU()(convolution(inputs, channels, 3, 1))
-    for stage in range(3):
-        width, strides = channels << stage, 1 + (stage > 0)
-        y = layers.ReLU()(convolution(x, width, 3, strides))
-        shortcut = convolution(x, width, 1, strides) if strides > 1 else x
-        x = layers.ReLU()(layers.Add()([shortcut, convolution(y, width, 3, 1)]))
-    return keras.Model(inputs, layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
-
-
-def keras_default(images: np.ndarray, labels: np.ndarray, channels: int, batch: int, epochs: int) -> float:
+def keras_default(images: np.ndarray, labels: np.ndarray, batch: int, epochs: int) -> float:
     """Images a second of `compile` and `fit` with nothing chosen: float32, and XLA where Keras finds that it can."""
     import keras
 
-    model = residual_network(channels)
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-    model.optimizer.learning_rate = RATE
+    model = speedrun.network(dataclasses.replace(DESIGN, precision="float32"), images)
+    optimizer = keras.optimizers.SGD(RATE, momentum=MOMENTUM, nesterov=True)
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     (seconds,) = best_times([partial(model.fit, images, labels, batch_size=batch, verbose=0)], repeats=epochs)
     return len(images) / seconds
 
 
-def keras_of_the_book(images: np.ndarray, labels: np.ndarray, channels: int, batch: int, epochs: int) -> float:
+def keras_of_the_book(images: np.ndarray, labels: np.ndarray, batch: int, epochs: int) -> float:
     """Images a second of `nnzen.training.fit`: bfloat16 with float32 weights, no XLA, several steps a call."""
-    import keras
-
-    plan = nz.training.Plan(
-        optimizer=lambda steps: keras.optimizers.Adam(RATE),
-        epochs=epochs + 1,
-        batch_size=batch,
-        precision="mixed_bfloat16",
-    )
-    history = nz.training.fit(partial(residual_network, channels), images, labels, plan, seed=0).history
-    return max(history["images_per_second"][1:])  # the first epoch traces and compiles
+    design = dataclasses.replace(DESIGN, batch_size=batch, epochs=epochs + 1)
+    plan = speedrun.plan(design, len(images))
+    fitted = nz.training.fit(partial(speedrun.network, design, images), images, labels, plan, seed=0)
+    return max(fitted.history["images_per_second"][1:])  # the first epoch traces and compiles
 
 
-def pytorch(images: np.ndarray, labels: np.ndarray, channels: int, batch: int, epochs: int) -> float | None:
+def pytorch(images: np.ndarray, labels: np.ndarray, batch: int, epochs: int) -> float | None:
     """Images a second of the same network in PyTorch: `channels_last`, bfloat16; None without it."""
     try:
         import torch
@@ -75,37 +52,39 @@ def pytorch(images: np.ndarray, labels: np.ndarray, channels: int, batch: int, e
         return None
     from torch import nn
 
-    class Pair(nn.Module):
-        def __init__(self, before: int, width: int) -> None:
-            super().__init__()
-            strides = 1 if before == width else 2
-            self.first = convolution(before, width, 3, strides)
-            self.second = convolution(width, width, 3, 1)
-            self.shortcut = nn.Identity() if strides == 1 else convolution(before, width, 1, strides)
+    def convolution(before: int, width: int, pool: bool) -> list[Any]:
+        layers = [nn.Conv2d(before, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        return [layers[0], *([nn.MaxPool2d(2)] if pool else []), *layers[1:]]
 
-        def forward(self, x: Any) -> Any:
-            return (self.second(self.first(x).relu()) + self.shortcut(x)).relu()
-
-    def convolution(before: int, width: int, k: int, strides: int) -> Any:
-        return nn.Sequential(nn.Conv2d(before, width, k, strides, k // 2, bias=False), nn.BatchNorm2d(width))
-
+    first = nn.Conv2d(images.shape[-1], DESIGN.filters, DESIGN.patch, DESIGN.stride, bias=False)
+    first.weight.requires_grad_(False)
+    layers: list[Any] = [first, nn.ReLU()]
+    for before, width in zip((DESIGN.filters, *DESIGN.widths), DESIGN.widths, strict=False):
+        layers += convolution(before, width, True)
+        layers += [part for _ in range(DESIGN.depth - 1) for part in convolution(width, width, False)]
+    layers += [nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(DESIGN.widths[-1], 10, bias=False)]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    pairs = [Pair(channels << max(stage - 1, 0), channels << stage) for stage in range(3)]
-    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * channels, 10)]
-    model = nn.Sequential(convolution(3, channels, 3, 1), nn.ReLU(), *pairs, *head)
-    model = model.to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(model.parameters(), RATE)
-    x = torch.tensor(images.transpose(0, 3, 1, 2).tolist()).to(device, memory_format=torch.channels_last)
-    y = torch.tensor(labels.tolist()).to(device)
+    model = nn.Sequential(*layers).to(device, memory_format=torch.channels_last)
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(learned, RATE, momentum=MOMENTUM, nesterov=True)
+    x = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(device, memory_format=torch.channels_last)
+    y = torch.from_numpy(labels).to(device)
+
+    def normalize_filters() -> None:  # as the network's constraint does
+        with torch.no_grad():
+            for layer in layers:
+                if isinstance(layer, nn.Conv2d) and layer is not first:
+                    layer.weight.div_(layer.weight.flatten(1).norm(dim=1)[:, None, None, None])
 
     def epoch() -> None:
         order = torch.randperm(len(y), device=device)
         for chosen in order.split(batch):
             optimizer.zero_grad()
             with torch.autocast(device, torch.bfloat16):
-                loss = nn.functional.cross_entropy(model(x[chosen]), y[chosen])
+                loss = nn.functional.cross_entropy(model(x[chosen].float() / 128 - 1), y[chosen])
             loss.backward()
             optimizer.step()
+            normalize_filters()
         loss.item()  # waits until the device has finished
 
     (seconds,) = best_times([epoch], repeats=epochs)
@@ -114,18 +93,17 @@ def pytorch(images: np.ndarray, labels: np.ndarray, channels: int, batch: int, e
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=5120, help="images an epoch")
-    parser.add_argument("--channels", type=int, default=16, help="channels of the first stage")
-    parser.add_argument("--batch", type=int, default=128, help="images a step")
+    parser.add_argument("--images", type=int, default=10000, help="images an epoch")
+    parser.add_argument("--batch", type=int, default=DESIGN.batch_size, help="images a step")
     parser.add_argument("--epochs", type=int, default=3, help="timed epochs of each")
     parser.add_argument("--largest", type=int, default=8192, help="side of the largest product that is measured")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
-    images = rng.normal(size=(options.images, 32, 32, 3)).astype("float32")
+    images = rng.integers(0, 256, size=(options.images, 32, 32, 3), dtype=np.uint8)
     labels = rng.integers(0, 10, size=options.images)
 
     bandwidth = max(nz.roofline.scaling_rates().values())
-    costs = nz.costs.costs(residual_network(options.channels))
+    costs = nz.costs.costs(speedrun.network(DESIGN, images))
     print(
         f"{costs.trainable:,} weights, {costs.training_flop / 1e6:.1f} MFLOP an image in training, batches of "
         f"{options.batch}, {nz.runtime.processors()} processor threads; the best of {options.epochs} epochs"
@@ -136,7 +114,7 @@ def main() -> None:
         ("Keras as the book trains, bfloat16", keras_of_the_book, "bfloat16", 2),
         ("PyTorch, channels_last, bfloat16", pytorch, "bfloat16", 2),
     ):
-        rate = run(images, labels, options.channels, options.batch, options.epochs)
+        rate = run(images, labels, options.batch, options.epochs)
         if rate is None:
             print(f"{name:36} PyTorch is not installed")
             continue

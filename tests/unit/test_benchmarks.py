@@ -19,7 +19,7 @@ def test_the_convolution_benchmark_compares_equals():
 
 
 def test_the_training_benchmark_compares_three_programs():
-    tiny = ["--images", "8", "--channels", "2", "--batch", "4", "--epochs", "1", "--largest", "64"]
+    tiny = ["--images", "8", "--batch", "4", "--epochs", "1", "--largest", "64"]
     printed = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / "training.py", *tiny], capture_output=True, text=True, check=True
     ).stdout
