@@ -146,7 +146,14 @@ def test_ctrl_c_ends_the_children_and_the_same_command_resumes(tmp_path, monkeyp
         "time.sleep(60)",
     )
     command = [sys.executable, "-m", "nnzen.cli", "run"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job of a shell ignores it
+    )
     executed = tmp_path / "build" / "executed"
     wait_for(lambda: (executed / "00_fast.stamp.json").exists() and pid_file.exists() and pid_file.read_text())
     process.send_signal(signal.SIGINT)
