@@ -36,8 +36,9 @@ def muon(
 
     Parameters
     ----------
-    learning_rate : float or keras.optimizers.schedules.LearningRateSchedule
-        :math:`\eta` of the kernels. A step changes a kernel by about this much in each singular direction.
+    learning_rate : float or schedule
+        :math:`\eta` of the kernels; a schedule is one of ``keras.optimizers.schedules``. A step changes a kernel by
+        about this much in each singular direction.
     momentum : float
         :math:`\beta` of both, from 0 to below 1.
     biases : float
