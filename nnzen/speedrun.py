@@ -63,7 +63,8 @@ class Design:
     optimizer : {'muon', 'momentum', 'adam'}
         Muon takes the kernels of convolutions and leaves all else to Nesterov's momentum.
     learning_rate : float
-        The highest of the schedule.
+        Where the straight line of a falling rate begins, and the rate itself if it is constant; after the warm-up, four
+        fifths of it are left.
     biases : float
         Muon alone: learning rate of the shifts, as a multiple of `learning_rate`.
     falling : bool
@@ -123,7 +124,7 @@ def network(design: Design, images: NDArray[np.uint8]) -> keras.Model:
     Parameters
     ----------
     design : Design
-    images : ndarray of uint8, shape (N, H, W, C)
+    images : ndarray of uint8, shape (N, S, S, C)
         Training images: the first two layers are computed from them.
 
     Returns
@@ -271,7 +272,7 @@ def tutorial(images: NDArray[np.uint8]) -> keras.Model:
 
     Parameters
     ----------
-    images : ndarray of uint8, shape (N, H, W, C)
+    images : ndarray of uint8, shape (N, S, S, C)
         Training images; only their shape counts.
 
     Returns
