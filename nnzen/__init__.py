@@ -19,6 +19,7 @@ _FUNCTIONS = {
 }
 _MODULES = (
     "architectures",
+    "audit",
     "augment",
     "costs",
     "datasets",
@@ -35,6 +36,7 @@ _MODULES = (
     "profiling",
     "records",
     "regularization",
+    "reports",
     "roofline",
     "runner",
     "runtime",

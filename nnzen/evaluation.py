@@ -1,4 +1,4 @@
-"""Intervals, paired comparison, power and equivalence: what it takes to compare two runs.
+"""Intervals, paired comparison, power and equivalence: what it takes to compare two runs, or to believe a report.
 
 A proportion k/n of independent trials gets Wilson's interval, all p with (k/n − p)² ≤ z² p(1 − p)/n. A mean of R
 runs gets Student's, x̄ ± t s/√R, where s has R − 1 in its denominator and t is a quantile of the t distribution
@@ -6,6 +6,8 @@ with R − 1 degrees of freedom. Everything else is the second one, applied to t
 Chapter 00 derives the formulas and checks them by simulation; SciPy computes the distributions.
 
 Values are numbers on any scale, one per run; what comes back has the same unit.
+
+:func:`audit`, from :mod:`nnzen.audit`, proves which rows of a published report are impossible.
 
 References
 ----------
@@ -22,6 +24,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nnzen.audit import audit
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
@@ -32,6 +36,7 @@ __all__ = [
     "PairedDifference",
     "ProportionInterval",
     "SeedsNeeded",
+    "audit",
     "equivalent",
     "mean_interval",
     "paired_difference",
