@@ -1,4 +1,4 @@
-"""The command ``nnzen``: run chapters and studies, print the evidence, list the data sets.
+"""The command ``nnzen``: run chapters and studies, print the evidence, list the data sets, audit a report.
 
 Errors are one message on stderr. The exit status is 0 if all went well, 1 if something failed, 2 if the command was
 not understood, 130 after Ctrl-C.
@@ -281,6 +281,41 @@ def data(
             "(x_train, y_train, x_test, y_test) into a folder and name it in the environment variable NNZEN_DATA;\n"
             "or copy the cache of keras.datasets from another machine to the same place here."
         )
+
+
+@app.command()
+def audit(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Text with one report, or - for standard input.")],
+    support: Annotated[
+        int | None, typer.Option("--support", help="Samples of each class, instead of what is printed.", min=0)
+    ] = None,
+    single_label: Annotated[
+        bool | None,
+        typer.Option(
+            "--single-label/--several-labels",
+            help="Whether each sample has one label and all classes are listed.",
+            show_default="yes if there is a row for accuracy",
+        ),
+    ] = None,
+    rounding: Annotated[
+        str, typer.Option("--rounding", help="How the figures were rounded: nearest, cut or any.")
+    ] = "nearest",
+) -> None:
+    """Prove which rows and averages of a published classification report are impossible; status 1 if any is."""
+    from nnzen.audit import audit as judge
+
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        found = judge(text, support=support, single_label=single_label, rounding=rounding)
+    except UnicodeDecodeError as error:
+        raise Failed(f"{file} is no text in UTF-8: {error}", 2) from error
+    except OSError as error:
+        raise Failed(f"{file} cannot be read: {error.strerror}", 2) from error
+    except ValueError as error:
+        raise Failed(str(error), 2) from error
+    print(found)
+    if found.verdict == "impossible":
+        raise Failed("")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The command: one message on stderr, and an exit status that tells what kind of failure it was."""
 
+import io
 import json
 import signal
 import subprocess
@@ -37,7 +38,7 @@ def test_version_and_help(nnzen_command):
     assert nnzen_command("--version") == (0, f"nnzen {nnzen.__version__}\n", "")
     status, shown, errors = nnzen_command("--help")
     assert (status, errors) == (0, "")
-    for command in ("run", "study", "evidence", "data"):
+    for command in ("run", "study", "evidence", "data", "audit"):
         assert command in shown
         status, shown_by_command, _ = nnzen_command(command, "--help")
         assert status == 0
@@ -177,3 +178,43 @@ def test_the_command_starts_without_tensorflow_and_notebook_libraries():
     program = f"import sys, nnzen.cli; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+# --- audit --------------------------------------------------------------------------------------------------
+
+REPORT = "class precision recall f1 support\n"
+
+
+def test_audit_prints_the_findings_and_ends_with_1_if_something_is_impossible(nnzen_command, tmp_path):
+    (tmp_path / "good.txt").write_text(REPORT + "cat 0.90 0.90 0.90 10\ndog 0.80 0.80 0.80 5\naccuracy 0.87 15")
+    status, shown, errors = nnzen_command("audit", "good.txt")
+    assert (status, errors) == (0, "")
+    assert shown.startswith("possible (")
+    (tmp_path / "bad.txt").write_text(REPORT + "cat 0.90 0.90 0.80 10")
+    status, shown, errors = nnzen_command("audit", "bad.txt")
+    assert (status, errors) == (1, "")
+    assert "impossible   cat: 2PR/(P + R)" in shown
+
+
+def test_audit_reads_standard_input_and_takes_options(nnzen_command, monkeypatch):
+    for options, status in (((), 0), (("--single-label",), 1), (("--support", "3"), 1), (("--rounding", "any"), 0)):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(REPORT + "cat 0.90 0.90 0.90 10\ndog 0.80 0.40 0.53 10"))
+        assert nnzen_command("audit", "-", *options)[0] == status, options
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "nowhere cannot be read: No such file or directory"),
+        (["none.txt"], "no table was found"),
+        (["bytes.txt"], "bytes.txt is no text in UTF-8"),
+        (["none.txt", "--rounding", "up"], "rounding is 'up'; it must be one of nearest, cut, any"),
+        (["none.txt", "--support", "-1"], "--support"),
+    ],
+)
+def test_what_cannot_be_audited_ends_with_2(nnzen_command, tmp_path, arguments, message):
+    (tmp_path / "none.txt").write_text("nothing")
+    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
+    status, shown, errors = nnzen_command("audit", *arguments)
+    assert (status, shown) == (2, "")
+    assert message in errors
