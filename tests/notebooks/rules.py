@@ -197,6 +197,18 @@ def nothing_of_the_machine(notebook):
     return found + [f"{what}: {m.group()!r}" for what, p in patterns.items() for m in re.finditer(p, text)]
 
 
+PLACEHOLDER = re.compile(r"\b(?:TODO|FIXME|XXX|SOURCE-\w+)")
+
+
+def nothing_unfinished(notebook):
+    """No word that a writer left to be replaced, such as TODO or SOURCE-of-this, in a cell."""
+    return [
+        f"cell {i}: {match.group()!r}"
+        for i, cell in enumerate(notebook.cells)
+        for match in PLACEHOLDER.finditer(cell.source)
+    ]
+
+
 def _without_images(value):
     if isinstance(value, dict):
         return {k: _without_images(v) for k, v in value.items() if not k.startswith("image/")}
@@ -381,6 +393,7 @@ RULES = [
     alt_text,
     small_figures,
     nothing_of_the_machine,
+    nothing_unfinished,
     links_resolve,
     citations_listed,
     claims_as_rendered,
