@@ -21,6 +21,7 @@ _MODULES = (
     "architectures",
     "audit",
     "augment",
+    "classification",
     "costs",
     "datasets",
     "diagnosis",

@@ -7,6 +7,7 @@ Chapter 00 derives the formulas and checks them by simulation; SciPy computes th
 
 Values are numbers on any scale, one per run; what comes back has the same unit.
 
+:func:`report` and :func:`compare`, from :mod:`nnzen.classification`, measure classifiers and compare two of them.
 :func:`audit`, from :mod:`nnzen.audit`, proves which rows of a published report are impossible.
 
 References
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nnzen.audit import audit
+from nnzen.classification import compare, report
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,11 +39,13 @@ __all__ = [
     "ProportionInterval",
     "SeedsNeeded",
     "audit",
+    "compare",
     "equivalent",
     "mean_interval",
     "paired_difference",
     "power",
     "proportion_interval",
+    "report",
     "seeds_needed",
 ]
 
