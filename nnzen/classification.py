@@ -575,7 +575,7 @@ def _from_scores(
     return dict(
         rows=tuple(replace(row, roc_auc=auc, average_precision=ap) for row, auc, ap in zip(rows, *areas, strict=True)),
         averages=(averages[0], replace(averages[1], roc_auc=macro[0], average_precision=macro[1]), averages[2]),
-        nll=_bootstrap(nll, drawn.sums[0] / n, confidence, f"{zero} images give probability 0 to their true class"),
+        nll=_bootstrap(nll, drawn.sums[0] / n, confidence, f"images with probability 0 at their true class: {zero}"),
         brier=_bootstrap(float(one.sums[1, 0] / n), drawn.sums[1] / n, confidence),
         ece=_calibration(float(gap[0]), gap_r, confidence),
         reliability=tuple(_bin(b, bins, highest[where == b], right[where == b], confidence) for b in range(bins)),
@@ -760,7 +760,7 @@ def _read(predictions: ArrayLike, labels: ArrayLike, kind: str, classes: Sequenc
         return _Given(truth, predicted, names, tuple(notes))
     tied = int(np.sum((scores == scores.max(1, keepdims=True)).sum(1) > 1))
     if tied:
-        notes.append(f"{tied} images have a tie for the highest score: the first class of it counts as predicted")
+        notes.append(f"images with a tie for the highest score, where the first class counts as predicted: {tied}")
     probabilities, losses = _log_loss(scores, truth) if kind == "logits" else _checked(scores, truth, rounding)
     return _Given(truth, predicted, names, tuple(notes), scores, probabilities, losses)
 
