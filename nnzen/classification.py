@@ -6,10 +6,12 @@ Of N images and K classes, C[i, j] counts the images of class i that were called
     precision = hits / predicted    recall = hits / support    F1 = 2 hits / (predicted + support)
 
 What is 0/0 is NaN with a note, and a mean over classes leaves it out and says so. Proportions get Wilson's interval.
-The others get the ends of the middle 95 % of resamples drawn with replacement within each true class, so that the
-supports stay as they are. Where the confusion matrix settles a figure, each of its rows is one multinomial draw.
-Where scores do, a resample is a count of how often each image was drawn: images are sorted once, and the
-areas of all resamples follow from running sums of the counts in that order, exactly, ties included.
+The others get the ends of the middle 95 % of resamples, drawn with replacement within each true class, so that the
+supports stay as they are. Only the calibration error, which noise increases, has an interval that allows for this.
+
+Where the confusion matrix settles a figure, each of its rows is one multinomial draw. Where scores do, a resample is
+a count of how often each image was drawn: images are sorted once for each class, and the areas of all resamples follow
+from running sums of the counts in that order, exactly, ties included.
 
 :mod:`nnzen.reports` and :mod:`nnzen.audit` are about reports that others printed; this one makes them.
 
@@ -52,6 +54,7 @@ KINDS = ("labels", "probabilities", "logits")
 
 _FORMAT = "nnzen classification report 1"
 _BLOCK = 16_000_000  # counts of images that are held at a time: 16 MB
+_AGREE = "all resamples agree, so the interval says nothing"
 _SHOWN = 20  # classes, at most, of a confusion matrix that is printed
 
 
@@ -160,7 +163,8 @@ class ClassificationReport:
     brier : Measure or None
         Mean over images of Σ (probability − one-hot label)², between 0 and 2.
     ece : Measure or None
-        Expected calibration error, Σ count/N · abs(accuracy − confidence) over the bins.
+        Expected calibration error, Σ count/N · abs(accuracy − confidence) over the bins. Noise adds to it; its interval
+        allows for that, errs on the wide side, and reaches 0 where calibration is not refuted.
     reliability : tuple of ReliabilityBin
         Bins of equal width. It and the three above it are empty or None for predicted labels.
     confidence : float
@@ -560,7 +564,6 @@ def _from_scores(
     one = _scored(given, sums, np.ones((n, 1), np.uint8))
     zero = int(np.sum(np.isinf(given.losses)))
     nll = math.inf if zero else float(one.sums[0, 0] / n)
-    gap, gap_r = (np.abs(s.sums[2:]).sum(0) / n for s in (one, drawn))
     areas = [
         [_bootstrap(v[0], r, confidence, note) for v, r in zip(values, resampled, strict=True)]
         for values, resampled, note in (
@@ -577,7 +580,7 @@ def _from_scores(
         averages=(averages[0], replace(averages[1], roc_auc=macro[0], average_precision=macro[1]), averages[2]),
         nll=_bootstrap(nll, drawn.sums[0] / n, confidence, f"images with probability 0 at their true class: {zero}"),
         brier=_bootstrap(float(one.sums[1, 0] / n), drawn.sums[1] / n, confidence),
-        ece=_calibration(float(gap[0]), gap_r, confidence),
+        ece=_calibration(one.sums[2:] / n, drawn.sums[2:] / n, confidence),
         reliability=tuple(_bin(b, bins, highest[where == b], right[where == b], confidence) for b in range(bins)),
     )
 
@@ -651,11 +654,19 @@ def _draws(labels: NDArray[np.int64], resamples: int, seed: int) -> Iterator[NDA
         yield counts
 
 
-def _calibration(value: float, resampled: NDArray[np.float64], confidence: float) -> Measure:
-    measure = _bootstrap(value, resampled, confidence)
-    if measure.low > value:
-        return replace(measure, note="noise adds to it, and resampling adds more: the interval lies above the figure")
-    return measure
+def _calibration(gaps: NDArray[np.float64], resampled: NDArray[np.float64], confidence: float) -> Measure:
+    """Return Σ abs(gap) over the bins, from gaps of shape (B, 1) and their resamples of shape (B, R).
+
+    Noise makes gaps, so that the sum is too large, and a resample adds its own noise: its quantiles miss the truth. But
+    the sum exceeds the truth by at most Σ abs(noise), and falls short of it by at most −Σ sign(gap) · noise as long
+    as the signs are right. The noise of the resamples, resampled − gaps, gives the quantiles of both.
+    """
+    noise = resampled - gaps
+    value = float(np.abs(gaps).sum())
+    above = np.quantile(np.abs(noise).sum(0), (1 + confidence) / 2)
+    below = np.quantile((np.sign(gaps) * noise).sum(0), (1 - confidence) / 2)
+    low, high = max(0.0, value - float(above)), value - min(0.0, float(below))
+    return Measure(value, low, high, "bootstrap", _AGREE if low == high else "")
 
 
 def _bin(
@@ -703,7 +714,7 @@ def _bootstrap(value: Any, resampled: NDArray[np.float64], confidence: float, un
     if len(kept) < len(resampled):
         notes.append(f"0/0 in {len(resampled) - len(kept)} of {len(resampled)} resamples, which are left out")
     if low == high:
-        notes.append("all resamples agree, so the interval says nothing")
+        notes.append(_AGREE)
     return Measure(float(value), float(low), float(high), "bootstrap", "; ".join(notes))
 
 

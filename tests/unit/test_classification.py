@@ -171,7 +171,7 @@ def test_figures_of_resampled_scores_are_those_of_a_plain_loop(decimals):
     p = special.softmax(logits, axis=1)
     found = report(p, labels, kind="probabilities", resamples=100, seed=3)
     counts = drawn(labels, 100, 3)
-    loop = {"auc": [], "ap": [], "macro": [], "nll": [], "brier": [], "ece": []}
+    loop = {"auc": [], "ap": [], "macro": [], "nll": [], "brier": [], "gaps": []}
     for r in range(100):
         images = np.repeat(np.arange(80), counts[:, r])
         y, q = labels[images], p[images]
@@ -181,21 +181,39 @@ def test_figures_of_resampled_scores_are_those_of_a_plain_loop(decimals):
         loop["ap"].append(metrics.average_precision_score(y == 1, q[:, 1]))
         loop["nll"].append(metrics.log_loss(y, q, labels=range(3)))
         loop["brier"].append(3 * metrics.mean_squared_error(np.eye(3)[y], q))
-        loop["ece"].append(plain_ece(y, q, 15))
+        loop["gaps"].append(plain_gaps(y, q, 15))
     for name, measure in [
         ("auc", found.rows[1].roc_auc), ("ap", found.rows[1].average_precision),
-        ("macro", found.averages[1].roc_auc), ("nll", found.nll), ("brier", found.brier), ("ece", found.ece),
+        ("macro", found.averages[1].roc_auc), ("nll", found.nll), ("brier", found.brier),
     ]:  # fmt: skip
         assert (measure.low, measure.high) == pytest.approx(tuple(np.quantile(loop[name], [0.025, 0.975])), **exact)
+    gaps = plain_gaps(labels, p, 15)
+    noise = np.array(loop["gaps"]) - gaps
+    low = np.abs(gaps).sum() - np.quantile(np.abs(noise).sum(1), 0.975)
+    high = np.abs(gaps).sum() - np.quantile(noise @ np.sign(gaps), 0.025)
+    assert (found.ece.low, found.ece.high) == pytest.approx((max(0, low), high), **exact)
 
 
-def plain_ece(labels, p, bins):
-    total = 0.0
+def plain_gaps(labels, p, bins):
+    gaps = np.zeros(bins)
     for b in range(bins):
         inside = (p.max(1) > b / bins) & (p.max(1) <= (b + 1) / bins)
         if inside.any():
-            total += inside.mean() * abs((p.argmax(1) == labels)[inside].mean() - p.max(1)[inside].mean())
-    return total
+            gaps[b] = inside.mean() * ((p.argmax(1) == labels)[inside].mean() - p.max(1)[inside].mean())
+    return gaps
+
+
+@pytest.mark.parametrize(("sharpness", "truth"), [(1.0, 0.0), (2.0, 0.178)])  # 0.178 from 400,000 images
+def test_the_interval_of_the_calibration_error_covers_it(sharpness, truth):
+    rng = np.random.default_rng(11)
+    covered = 0
+    for _ in range(60):
+        logits = 1.5 * rng.normal(size=(200, 5))
+        p = special.softmax(logits, axis=1)
+        labels = (p.cumsum(1) < rng.random((200, 1))).sum(1).clip(0, 4)
+        measure = report(sharpness * logits, labels, kind="logits", resamples=100).ece
+        covered += measure.low <= truth <= measure.high
+    assert covered >= 51  # at a coverage of 0.95, fewer happen once in a thousand times
 
 
 def test_draws_keep_the_supports_and_vary_as_draws_with_replacement_do(monkeypatch):
