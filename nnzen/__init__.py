@@ -22,6 +22,7 @@ _MODULES = (
     "audit",
     "augment",
     "classification",
+    "classification_plots",
     "costs",
     "datasets",
     "diagnosis",
