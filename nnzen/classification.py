@@ -54,6 +54,8 @@ KINDS = ("labels", "probabilities", "logits")
 
 _FORMAT = "nnzen classification report 1"
 _BLOCK = 16_000_000  # counts of images that are held at a time: 16 MB
+_MAX_CLASSES = 10_000
+_FEW = 10  # images of a class, below which resampling tells too little
 _AGREE = "all resamples agree, so the interval says nothing"
 _SHOWN = 20  # classes, at most, of a confusion matrix that is printed
 
@@ -196,6 +198,11 @@ class ClassificationReport:
     notes: tuple[str, ...]
     probabilities: NDArray[np.float64] | None = None
 
+    def __post_init__(self) -> None:
+        for array in (self.labels, self.predicted, self.probabilities):
+            if array is not None:
+                array.setflags(write=False)
+
     @property
     def confusion(self) -> NDArray[np.int64]:
         """Counts, shape (K, K): a row is a true class, a column a predicted one."""
@@ -264,6 +271,8 @@ class ClassifierDifference:
 
     def __str__(self) -> str:
         verdict = f"the {self.better} is more accurate" if self.better else "no difference shown"
+        if not self.better and self.macro_f1.low * self.macro_f1.high > 0:
+            verdict = "no difference shown in accuracy, but in macro F1"
         note = f"; {self.macro_f1.note}" if self.macro_f1.note else ""
         return (
             f"{verdict}: accuracy differs by {self.accuracy}, macro F1 by {self.macro_f1} "
@@ -372,9 +381,9 @@ def compare(
 ) -> ClassifierDifference:
     """Compare two reports of the same images: is one of the classifiers more accurate?
 
-    It says so only where McNemar's exact test rejects at level 1 − `confidence` and the interval of the difference
-    excludes 0. Images stand for the population; another training run of the same recipe is not asked about (that
-    is :func:`nnzen.evaluation.paired_difference`).
+    One is called better only where McNemar's exact test rejects at level 1 − `confidence` and the interval of the
+    difference excludes 0. It is a statement about other images from the same source, not about other training runs of
+    the same recipe: that takes :func:`nnzen.evaluation.paired_difference`.
 
     Parameters
     ----------
@@ -554,7 +563,7 @@ def _from_scores(
     labels, n = given.labels, len(given.labels)
     highest = given.probabilities[np.arange(n), given.predicted]
     right = given.predicted == labels
-    where = np.searchsorted(np.arange(bins + 1) / bins, highest, side="left") - 1
+    where = np.searchsorted(np.arange(1, bins) / bins, highest, side="left")
     one_hot = np.arange(given.probabilities.shape[1]) == labels[:, None]
     brier = ((given.probabilities - one_hot) ** 2).sum(1)
     # Sums over images that a resample weights by its counts: the losses, and accuracy − confidence in each bin.
@@ -759,6 +768,8 @@ def _read(predictions: ArrayLike, labels: ArrayLike, kind: str, classes: Sequenc
         highest = scores.shape[1] - 1
     if len(predicted) != len(truth):
         raise ValueError(f"predictions has {len(predicted)} rows and labels {len(truth)}; one of each for every image")
+    if highest >= _MAX_CLASSES:
+        raise ValueError(f"there are {highest + 1} classes, by the highest label or column; at most {_MAX_CLASSES} are")
     names = _names(classes, highest + 1, scores is not None)
     for name, given in (("labels", truth), ("predictions", predicted)):
         bad = np.flatnonzero((given < 0) | (given >= len(names)))
@@ -767,6 +778,9 @@ def _read(predictions: ArrayLike, labels: ArrayLike, kind: str, classes: Sequenc
                 f"{name}[{bad[0]}] is {given[bad[0]]}; with {len(names)} classes it is 0 to {len(names) - 1}"
             )
     notes = ["there is one class only, so nothing was told apart"] if len(names) == 1 else []
+    few = [names[c] for c, count in enumerate(np.bincount(truth)) if 0 < count < _FEW]
+    if few:
+        notes.append(f"fewer than {_FEW} images, so that intervals by resampling are too narrow: {', '.join(few)}")
     if scores is None:
         return _Given(truth, predicted, names, tuple(notes))
     tied = int(np.sum((scores == scores.max(1, keepdims=True)).sum(1) > 1))
@@ -827,7 +841,7 @@ def _checked(
     off = np.flatnonzero(abs(sums - 1) > rounding)
     if off.size:
         raise ValueError(
-            f"predictions[{off[0]}] sums to {sums[off[0]]:.6g}, as do {off.size} of {len(sums)} rows not sum to 1; "
+            f"predictions[{off[0]}] sums to {sums[off[0]]:.6g}, and {off.size} of {len(sums)} rows do not sum to 1; "
             "probabilities of the classes do (for scores before the softmax say kind='logits')"
         )
     with np.errstate(divide="ignore"):
@@ -997,7 +1011,7 @@ def _from_json(text: str) -> ClassificationReport:
         )
         for name in ("rows", "averages"):
             content[name] = tuple(
-                ReportRow(**{key: _measure(v) if isinstance(v, dict) else v for key, v in row.items()})  # type: ignore
+                ReportRow(**{key: _measure(v) if isinstance(v, dict) else v for key, v in row.items()})  # type: ignore[arg-type]
                 for row in content[name]
             )
         found = ClassificationReport(**content)

@@ -310,7 +310,8 @@ P = [[0.5, 0.5], [0.1, 0.9]]
         (P, [0, 1], "labels", {}, r"predictions has shape \(2, 2\).*kind='probabilities'"),
         ([0.9, 0.2], [0, 1], "labels", {}, "predictions has dtype float64; it must be whole"),
         ([0, 1], ["a", "b"], "labels", {}, "labels has dtype <U1"),
-        ([0, 1], [0, -1], "labels", {}, r"labels\[1\] is -1; 2 classes are 0 to 1|labels\[1\] is -1; with 2"),
+        ([0, 1], [0, -1], "labels", {}, r"labels\[1\] is -1; with 2 classes it is 0 to 1"),
+        ([0, 10**9], [0, 1], "labels", {}, "there are 1000000001 classes, by the highest label or column"),
         ([0, 2], [0, 1], "labels", {"classes": ["a", "b"]}, r"predictions\[1\] is 2"),
         (P, [0, 2], "logits", {}, "promised to be logits"),
         ([[1.0, 3], [2, 1]], [0, 2], "logits", {}, r"labels\[1\] is 2"),
@@ -335,6 +336,17 @@ P = [[0.5, 0.5], [0.1, 0.9]]
 def test_what_cannot_be_measured_is_refused(predictions, labels, kind, options, message):
     with pytest.raises(ValueError, match=message):
         report(predictions, labels, kind=kind, **options)
+
+
+def test_few_images_of_a_class_are_noted():
+    found = report([0] * 20 + [1] * 5, [0] * 20 + [1] * 5, kind="labels", classes=["many", "few"], resamples=100)
+    assert "fewer than 10 images, so that intervals by resampling are too narrow: few" in found.notes
+
+
+def test_probabilities_that_rounding_brought_above_1_stay_in_the_last_bin():
+    p = np.array([[1 + 1e-9, 0.0], [0.0, 1 + 1e-9]])
+    found = report(p, [0, 1], kind="probabilities", resamples=100)
+    assert found.reliability[-1].count == 2
 
 
 def test_rounding_of_short_floats_is_no_broken_promise():
@@ -396,6 +408,8 @@ def test_damaged_json_is_refused(change, message):
 
 def test_results_cannot_be_changed_and_evaluation_has_both_functions():
     found = report([0, 1], [0, 1], kind="labels", resamples=100)
+    with pytest.raises(ValueError, match="read-only"):
+        found.labels[0] = 1
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.accuracy = Measure(1.0, 1.0, 1.0, "")
     assert evaluation.report is report
@@ -466,6 +480,16 @@ def test_reports_of_other_images_are_not_compared(labels, classes, message):
     first = report([0, 1], [0, 1], kind="labels", classes=["a", "b"], resamples=100)
     with pytest.raises(ValueError, match=message):
         compare(first, report(labels, labels, kind="labels", classes=classes, resamples=100))
+
+
+def test_a_difference_of_macro_f1_alone_is_said():
+    labels = np.repeat([0, 1], [990, 10])
+    never = np.zeros(1000, int)  # as accurate as one that finds the rare class at the cost of as many others
+    finds = np.where(labels == 1, 1, 0)
+    finds[:10] = 1
+    found = compare(*(report(p, labels, kind="labels", resamples=100) for p in (finds, never)))
+    assert found.better == ""
+    assert str(found).startswith("no difference shown in accuracy, but in macro F1: accuracy differs by 0.0000")
 
 
 def test_only_reports_are_compared():
