@@ -20,7 +20,7 @@ References
 Wilson (1927), https://doi.org/10.1080/01621459.1927.10502953
 McNemar (1947), https://doi.org/10.1007/BF02295996
 Efron & Tibshirani (1993), *An Introduction to the Bootstrap*, chapter 13
-Brier (1950), https://doi.org/10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2
+Brier (1950), https://doi.org/10.1175/1520-0493(1950)078%3C0001:VOFEIT%3E2.0.CO;2
 Guo et al. (2017), https://arxiv.org/abs/1706.04599, for the expected calibration error
 """
 
