@@ -3,7 +3,7 @@
 Of N images and K classes, C[i, j] counts the images of class i that were called j. With hits C[c, c], predicted
 Σᵢ C[i, c] and support Σⱼ C[c, j], class c has
 
-    precision = hits / predicted    recall = hits / support    F1 = 2 hits / (predicted + support)
+    precision = hits / predicted, recall = hits / support, F1 = 2 hits / (predicted + support)
 
 What is 0/0 is NaN with a note, and a mean over classes leaves it out and says so. Proportions get Wilson's interval.
 The others get the ends of the middle 95 % of resamples, drawn with replacement within each true class, so that the
@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 KINDS = ("labels", "probabilities", "logits")
-"""What predictions can be: predicted classes, probabilities that sum to 1, or logits (scores before the softmax)."""
+"""Predictions are classes, probabilities that sum to 1, or logits, which are scores before the softmax."""
 
 _FORMAT = "nnzen classification report 1"
 _BLOCK = 16_000_000  # counts of images that are held at a time: 16 MB
@@ -205,7 +205,7 @@ class ClassificationReport:
 
     @property
     def confusion(self) -> NDArray[np.int64]:
-        """Counts, shape (K, K): a row is a true class, a column a predicted one."""
+        """Counts by true class (rows) and predicted class (columns), shape (K, K)."""
         return _confusion(self.labels, self.predicted, len(self.classes))
 
     def to_json(self) -> str:
