@@ -35,6 +35,7 @@ _MODULES = (
     "mathematics",
     "models",
     "plots",
+    "predictors",
     "profiling",
     "records",
     "regularization",
