@@ -1,16 +1,18 @@
-"""Figures of a classifier's report, each drawn into an axis: confusion, calibration, ROC, precision and recall.
+"""Figures of a classifier's report: confusion, calibration, ROC, precision and recall, and the worst mistakes.
 
 :mod:`nnzen.classification` measures, this draws, in the style of :mod:`nnzen.plots`. Curves go through every distinct
-score, by scikit-learn. The three classes with the smallest area are coloured and named, the others grey.
+score, by scikit-learn. The three classes with the smallest area are coloured and named, the others grey. All but the
+mistakes are drawn into an axis.
 """
 
 from __future__ import annotations
 
 from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from nnzen import plots
 from nnzen.classification import ClassificationReport, ReportRow
 from nnzen.plots import LINESTYLES, PALETTE
 
@@ -18,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-__all__ = ["confusion", "precision_recall", "reliability", "roc"]
+__all__ = ["Picture", "confusion", "mistakes", "pictures", "precision_recall", "reliability", "roc"]
 
 _NAMED = 3  # coloured curves
 _WRITTEN = 12  # classes, at most, whose counts are written into the confusion matrix
@@ -99,7 +102,7 @@ def reliability(ax: Axes, found: ClassificationReport) -> None:
     ax.set_ylim(0, 1.02)
     ax.set_xlabel("mean highest probability")
     ax.set_ylabel("accuracy")
-    ax.legend(loc="upper left")
+    ax.legend(loc="best")
 
 
 def roc(ax: Axes, found: ClassificationReport) -> None:
@@ -172,6 +175,116 @@ def precision_recall(ax: Axes, found: ClassificationReport) -> None:
     ax.set_xlabel("recall")
     ax.set_ylabel("precision")
     ax.legend(loc="lower left")
+
+
+def mistakes(found: ClassificationReport) -> Figure:
+    """Draw the images of the most confident mistakes, each with its true and predicted class and the probability.
+
+    Parameters
+    ----------
+    found : ClassificationReport
+        Made with images, of probabilities or logits; not read from JSON, which leaves images out.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        For :func:`nnzen.show`, which closes it.
+
+    Raises
+    ------
+    ValueError
+        If there is no image to draw: none was passed, nothing is wrong, or they are no pictures.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from nnzen.evaluation import report
+    >>> images = np.zeros((2, 8, 8))
+    >>> found = report([[0.8, 0.2], [0.6, 0.4]], (images, [0, 1]), kind="probabilities", classes=["coat", "bag"])
+    >>> figure = mistakes(found)
+    >>> figure.axes[0].get_title()
+    'bag, called\\ncoat, p = 0.600'
+    >>> plt.close(figure)
+    """
+    if not _drawable(found):
+        raise ValueError(
+            f"none of the {len(found.mistakes)} mistakes that this report keeps has a picture; pass images of shape "
+            "(height, width), (height, width, 1) or (height, width, 3) by report(..., (images, labels))"
+        )
+    titles = [
+        f"{found.classes[m.label]}, called\n{found.classes[m.predicted]}, p = {m.probability:.3f}"
+        for m in found.mistakes
+    ]
+    pixels = np.stack([m.image for m in found.mistakes if m.image is not None])
+    if pixels.ndim == 4 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    if pixels.ndim == 4 and pixels.dtype.kind == "f" and (pixels.min() < 0 or pixels.max() > 1):
+        pixels = (pixels - pixels.min()) / np.ptp(pixels)  # standardized ones
+    return plots.images(pixels, titles, columns=4)
+
+
+class Picture(NamedTuple):
+    """A figure of a report as a small file.
+
+    Attributes
+    ----------
+    alt : str
+        What it shows, for those who do not see it.
+    png : bytes
+    width : int
+        Pixels at which it is to be shown.
+    """
+
+    alt: str
+    png: bytes
+    width: int
+
+
+def pictures(found: ClassificationReport) -> list[Picture]:
+    """Return every figure that the report has the numbers for, as its HTML shows them.
+
+    Parameters
+    ----------
+    found : ClassificationReport
+
+    Examples
+    --------
+    >>> from nnzen.evaluation import report
+    >>> [picture.alt[:16] for picture in pictures(report([0, 1, 1], [0, 0, 1], kind="labels"))]
+    ['Confusion matrix']
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
+
+    def defined(area: str) -> bool:
+        return found.probabilities is not None and any(not np.isnan(getattr(r, area).value) for r in found.rows)
+
+    drawn = [
+        (confusion, True, "Confusion matrix: true class by predicted class, darker for a larger share of the class"),
+        (reliability, bool(found.reliability), "Reliability diagram: accuracy over mean highest probability, by bins"),
+        (roc, defined("roc_auc"), "ROC curve of each class against the rest: recall over false positive rate"),
+        (precision_recall, defined("average_precision"), "Precision over recall of each class against the rest"),
+    ]
+    made = []
+    with plots.style():
+        for draw, shown, alt in drawn:
+            if shown:
+                figure = Figure(figsize=(4.2, 3.4))
+                draw(figure.add_subplot(), found)
+                made.append(Picture(alt, *plots._png(figure, dpi=130, colors=48)))  # small: notebooks hold many
+        if _drawable(found):
+            figure = mistakes(found)
+            alt = "Images of the most confident mistakes, with true and predicted class"
+            made.append(Picture(alt, *plots._png(figure, dpi=100)))
+            plt.close(figure)
+    return made
+
+
+def _drawable(found: ClassificationReport) -> bool:
+    """Whether there are mistakes, and their images are pictures."""
+    shapes = {None if m.image is None else m.image.shape for m in found.mistakes}
+    (shape,) = shapes if len(shapes) == 1 else (None,)
+    return shape is not None and (len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3)))
 
 
 def _curves(

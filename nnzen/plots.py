@@ -234,16 +234,16 @@ def _style() -> Any:
     }
 
 
-def _png(fig: Figure) -> tuple[bytes, int]:
-    """Return the figure's PNG, reduced to 256 colours, and the width in pixels at which it is to be shown."""
+def _png(fig: Figure, *, dpi: int = _DPI, colors: int = 256) -> tuple[bytes, int]:
+    """Return the figure's PNG, reduced to few colours, and the width in pixels at which it is to be shown."""
     from PIL import Image
 
     raw = io.BytesIO()
-    fig.savefig(raw, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.06)
+    fig.savefig(raw, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.06)
     image = Image.open(raw).convert("RGB")
     small = io.BytesIO()
-    image.quantize(256, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
-    return small.getvalue(), round(image.width * _SCREEN_DPI / _DPI)
+    image.quantize(colors, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
+    return small.getvalue(), round(image.width * _SCREEN_DPI / dpi)
 
 
 def _display(png: bytes, width: int, alt: str) -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nnzen.classification import Measure
+from nnzen._classification_figures import Measure
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy import special, stats
 from sklearn import metrics
 
-from nnzen import classification, evaluation
+from nnzen import _classification_figures as figures
+from nnzen import evaluation
 from nnzen.classification import ClassificationReport, Measure, compare, report
 
 exact = dict(rel=1e-12, abs=1e-12, nan_ok=True)
@@ -156,13 +157,13 @@ def test_wilsons_interval_covers_as_often_as_it_says():
     rng = np.random.default_rng(7)
     covered = []
     for recall in rng.uniform(0.5, 0.99, 1000):  # at one recall it swings about 0.95, as counts are whole numbers
-        measure = classification._wilson(np.sum(rng.random(100) < recall), 100, 0.95, "")
+        measure = figures.wilson(np.sum(rng.random(100) < recall), 100, 0.95, "")
         covered.append(measure.low <= recall <= measure.high)
     assert np.mean(covered) == pytest.approx(0.95, abs=0.028)  # four standard errors
 
 
 def drawn(labels, resamples, seed=0):
-    return np.concatenate(list(classification._draws(labels, resamples, seed)), axis=1)
+    return np.concatenate(list(figures.draws(labels, resamples, seed)), axis=1)
 
 
 @pytest.mark.parametrize("decimals", [None, 0])
@@ -224,7 +225,7 @@ def test_draws_keep_the_supports_and_vary_as_draws_with_replacement_do(monkeypat
         assert (counts[labels == c].sum(0) == n).all()
         assert counts[labels == c].var(1).mean() == pytest.approx(1 - 1 / n, abs=0.02)
         assert counts[labels == c].mean(1) == pytest.approx(1, abs=0.09)
-    monkeypatch.setattr(classification, "_BLOCK", 60 * 7)  # blocks of seven resamples
+    monkeypatch.setattr(figures, "_BLOCK", 60 * 7)  # blocks of seven resamples
     assert drawn(labels, 100).shape == (60, 100)
 
 
@@ -352,7 +353,11 @@ def test_probabilities_that_rounding_brought_above_1_stay_in_the_last_bin():
 def test_rounding_of_short_floats_is_no_broken_promise():
     labels, logits = scores()
     p = special.softmax(logits, axis=1)
-    assert report(p.astype(np.float32), labels, kind="probabilities", resamples=100).kind == "probabilities"
+    for short in (np.float16, np.float32):
+        rounded = p.astype(short)
+        assert report(rounded, labels, kind="probabilities", resamples=100).kind == "probabilities"
+    rounded = p.astype(np.float32).astype(float)  # as it comes back from a table of numbers
+    assert report(rounded, labels, kind="probabilities", resamples=100).kind == "probabilities"
     with pytest.raises(ValueError, match="sums to"):
         report(p.round(3), labels, kind="probabilities")
 
@@ -422,7 +427,7 @@ def test_results_cannot_be_changed_and_evaluation_has_both_functions():
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemars_p_is_the_binomial_test(a, b):
     wanted = stats.binomtest(a, a + b).pvalue if a + b else 1.0
-    assert classification._mcnemar(a, b) == pytest.approx(wanted, rel=1e-9)
+    assert figures.mcnemar(a, b) == pytest.approx(wanted, rel=1e-9)
 
 
 def noisy(labels, share, seed):
