@@ -7,7 +7,9 @@ Of N images and K classes, C[i, j] counts the images of class i that were called
 
 What is 0/0 is NaN with a note, and a mean over classes leaves it out and says so. Proportions get Wilson's interval.
 The others get the ends of the middle 95 % of resamples, drawn with replacement within each true class, so that the
-supports stay as they are. Only the calibration error, which noise increases, has an interval that allows for this.
+supports stay as they are. With 200 images a class, such intervals contain the truth about as often as they say; with
+40, those of average precision do in nine samples of ten. Only the calibration error, which noise increases, has an
+interval that allows for this.
 
 What predicts may also be a Keras model or a file, by :mod:`nnzen.predictors`; then its size is reported, too, and, if
 asked for, the time that it takes for one image.

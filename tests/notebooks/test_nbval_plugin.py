@@ -55,6 +55,14 @@ def missing(output):
     output.metadata = {}
 
 
+def image_in_html(output):
+    output.data["text/html"] = output.data["text/html"].replace("AAAA", "BBBB")
+
+
+def alt_of_an_image_in_html(output):
+    output.data["text/html"] = output.data["text/html"].replace("a circle", "a square")
+
+
 def measured_where_output_is_ignored(output):
     measured(output)
 
@@ -78,18 +86,23 @@ ALTERED = [
     words,
     tolerance,
     missing,
+    alt_of_an_image_in_html,
     measured_where_output_is_ignored,
 ]
 
 
 def cell(case):
-    """A cell that claims something, or prints for `plain_digit` and `refused`."""
+    """A cell that claims something, or prints for `plain_digit` and `refused`, or shows HTML."""
     slug = case.__name__.replace("_", "-")
     source = (
         f'nz.claim("00/{slug}", "A third", measured=x, control=2 * x, against="two thirds", '
         "band=(0.3, 0.4), tolerance=1e-3)"
     )
+    image = """from IPython.display import HTML
+HTML('<img src="data:image/png;base64,AAAA" alt="a circle">')"""
     sources = {
+        image_in_html: image,
+        alt_of_an_image_in_html: image,
         plain_digit: 'print(f"{x:.3f}")',
         refused: f"try:\n    {source.replace('0.3,', '0.35,')}\nexcept nz.evidence.ClaimError as e:\n    print(e)",
     }
@@ -99,7 +112,7 @@ def cell(case):
 
 def test_first_pass(tmp_path):
     """One notebook, one case in each cell."""
-    cases = [unchanged, *ALTERED, last_digit]
+    cases = [unchanged, *ALTERED, last_digit, image_in_html]
     notebook = v4.new_notebook(cells=[v4.new_code_cell("import nnzen as nz\nx = 1 / 3"), *map(cell, cases)])
     NotebookClient(notebook, kernel_name="python3").execute()
     for case, stored in zip(cases, notebook.cells[1:], strict=True):

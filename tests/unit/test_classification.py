@@ -217,6 +217,23 @@ def test_the_interval_of_the_calibration_error_covers_it(sharpness, truth):
     assert covered >= 51  # at a coverage of 0.95, fewer happen once in a thousand times
 
 
+def test_bootstrapped_intervals_cover_as_often_as_they_say():
+    rng = np.random.default_rng(3)
+
+    def sample(n):
+        logits = 1.5 * rng.normal(size=(n, 3))
+        drawn = special.softmax(logits, axis=1).cumsum(1) < rng.random((n, 1))
+        return logits, drawn.sum(1).clip(0, 2)
+
+    def measured(n):
+        found = report(*sample(n), kind="logits", resamples=100)
+        return found.averages[1].f1, found.averages[1].average_precision, found.averages[1].roc_auc, found.nll
+
+    truth = [measure.value for measure in measured(30_000)]
+    covered = [[m.low <= t <= m.high for m, t in zip(measured(600), truth, strict=True)] for _ in range(60)]
+    assert min(np.sum(covered, axis=0)) >= 51  # at a coverage of 0.95, fewer happen once in a thousand times
+
+
 def test_draws_keep_the_supports_and_vary_as_draws_with_replacement_do(monkeypatch):
     labels = scores(n=60, k=3)[0]
     counts = drawn(labels, 4000).astype(float)
