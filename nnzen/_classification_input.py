@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 KINDS = ("labels", "probabilities", "logits")
-"""Predictions are classes, probabilities that sum to 1, or logits, which are scores before the softmax."""
 
 _MAX_CLASSES = 10_000
 _FEW = 10  # images of a class, below which resampling tells too little
@@ -48,7 +47,7 @@ def read(predictions: Any, labels: Any, kind: str, classes: Sequence[str] | None
     if model is not None:
         if images is None:
             raise ValueError(f"{model.name} needs images to predict: pass (images, labels) in place of labels alone")
-        predictions, step = model(images), model.step
+        predictions, step = model.outputs(images), model.step
         notes += model.notes(images)
     if kind == "labels":
         scores, predicted = None, _labels("predictions", predictions)

@@ -36,8 +36,9 @@ import numpy as np
 
 from nnzen import _classification_display as display
 from nnzen import _classification_figures as figures
+from nnzen import _classification_input
 from nnzen._classification_figures import Measure, ReliabilityBin, ReportRow, Resampling
-from nnzen._classification_input import KINDS, Given, read, top_ranks, whole
+from nnzen._classification_input import Given, read, top_ranks, whole
 from nnzen.predictors import Latency, ModelSize
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ __all__ = [
     "compare",
     "report",
 ]
+
+KINDS = _classification_input.KINDS
+"""Predictions are classes, probabilities that sum to 1, or logits, which are scores before the softmax."""
 
 _MISTAKES = 12  # that a report keeps
 

@@ -1,8 +1,9 @@
 """Classifiers behind one call: Keras models, and files of Keras, LiteRT and ONNX.
 
 What predicts is compared by what it puts out for the same images, by its size, and by the time that it takes for one
-image. A file is run by its own runtime on the processor: ``.tflite`` by LiteRT, image by image, with whole numbers
-quantized and dequantized by the file's own scale s and zero point z, q = round(x / s) + z; ``.onnx`` by ONNX Runtime.
+image. A file is run by its own runtime on the processor: ``.tflite`` by LiteRT, image by image on one thread, with
+whole numbers quantized and dequantized by the file's own scale s and zero point z, q = round(x / s) + z; ``.onnx`` by
+ONNX Runtime. A Keras model is called by its ``predict_on_batch``, whose time is mostly Python's for a small network.
 
 A time belongs to the machine and to what else it does. Times are given as quantiles over calls with a single image,
 because one mean hides the slow calls; calls before them, which compile and fill caches, are left out and told. The
@@ -134,7 +135,7 @@ class Predictor:
     step: float = 0.0
     span: tuple[float, float] | None = None
 
-    def __call__(self, images: ArrayLike) -> NDArray[Any]:
+    def outputs(self, images: ArrayLike) -> NDArray[Any]:
         """Return the outputs of all images, called in batches.
 
         Parameters
@@ -242,7 +243,7 @@ def predictor(model: Any) -> Predictor:
     >>> found = predictor(model)
     >>> found.name, found.shape, found.size.parameters, found.size.flop, found.size.stored_bytes
     ("model 'small'", (4,), 15, 24, 60)
-    >>> found(np.zeros((2, 4))).shape
+    >>> found.outputs(np.zeros((2, 4))).shape
     (2, 3)
     """
     if not isinstance(model, str | os.PathLike):

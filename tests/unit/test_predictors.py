@@ -52,19 +52,19 @@ def files(tmp_path_factory, images):
 def test_a_model_and_its_files_put_out_the_same(files, images):
     model, folder = files
     wanted = model.predict(images[..., None], verbose=0)
-    assert predictor(model)(images) == pytest.approx(wanted, abs=1e-6)
-    assert predictor(folder / "tiny.keras")(images[..., None]) == pytest.approx(wanted, abs=1e-6)
-    assert predictor(str(folder / "float.tflite"))(images) == pytest.approx(wanted, abs=1e-5)
+    assert predictor(model).outputs(images) == pytest.approx(wanted, abs=1e-6)
+    assert predictor(folder / "tiny.keras").outputs(images[..., None]) == pytest.approx(wanted, abs=1e-6)
+    assert predictor(str(folder / "float.tflite")).outputs(images) == pytest.approx(wanted, abs=1e-5)
     quantized = predictor(folder / "int8.tflite")
     assert quantized.step == pytest.approx(1 / 256)
-    assert quantized(images) == pytest.approx(wanted, abs=0.03)
-    assert np.unique(quantized(images) / quantized.step % 1) == pytest.approx(0)
+    assert quantized.outputs(images) == pytest.approx(wanted, abs=0.03)
+    assert np.unique(quantized.outputs(images) / quantized.step % 1) == pytest.approx(0)
 
 
 def test_more_images_than_fit_into_a_batch_come_back_in_order():
     model = network(softmax=False)
     many = np.random.default_rng(0).random((600, 8, 8, 1), dtype=np.float32)
-    assert predictor(model)(many) == pytest.approx(np.asarray(model(many)), abs=1e-5)
+    assert predictor(model).outputs(many) == pytest.approx(np.asarray(model(many)), abs=1e-5)
 
 
 def test_sizes(files):
@@ -100,7 +100,7 @@ def test_a_subclassed_model_predicts(images):
         def call(self, x):
             return self.dense(layers.Flatten()(x))
 
-    assert predictor(Own())(images).shape == (20, 2)
+    assert predictor(Own()).outputs(images).shape == (20, 2)
 
 
 def test_numbers_beyond_the_range_of_an_int8_file_are_noted(files, images):
@@ -164,9 +164,9 @@ def test_a_model_can_be_timed(files, images):
 def test_what_a_model_does_not_take_is_refused(files, images):
     for model in (files[0], files[1] / "float.tflite"):
         with pytest.raises(ValueError, match=r"images has shape \(20, 7, 8\); .* takes \(N, 8, 8, 1\)"):
-            predictor(model)(images[:, 1:])
+            predictor(model).outputs(images[:, 1:])
     with pytest.raises(ValueError, match="dtype <U1"):
-        predictor(files[0])(np.array([["a"]]))
+        predictor(files[0]).outputs(np.array([["a"]]))
     with pytest.raises(ValueError, match="calls is 5; it must be"):
         predictor(files[0]).latency(images, 5)
 
@@ -177,10 +177,10 @@ def test_several_inputs_or_outputs_are_refused(tmp_path, images):
         predictor(keras.Model([a, b], layers.Concatenate()([a, b])))
     two = keras.Model(a, [layers.Dense(1)(a), layers.Dense(2)(a)])
     with pytest.raises(ValueError, match="puts out a list; it must be one array"):
-        predictor(two)(np.zeros((4, 2)))
+        predictor(two).outputs(np.zeros((4, 2)))
     scalar = keras.Model(a, keras.ops.sum(a))
     with pytest.raises(ValueError, match=r"puts out shape \(\) for 4 images"):
-        predictor(scalar)(np.zeros((4, 2)))
+        predictor(scalar).outputs(np.zeros((4, 2)))
     with runtime.quiet_stderr():
         (tmp_path / "two.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(two).convert())
     with pytest.raises(ValueError, match=r"file 'two.tflite' has 1 inputs and 2 outputs"):
@@ -239,7 +239,7 @@ def test_onnx_runs_in_batches_or_image_by_image(monkeypatch, onnx_file, images):
         stand_in(monkeypatch, [batch, 8, "width"])
         found = predictor(onnx_file)
         assert (found.shape, found.batch, found.size.stored_bytes) == ((8, None), limit, 4)
-        assert found(images.astype(float))[:, 0] == pytest.approx(wanted, abs=1e-6)
+        assert found.outputs(images.astype(float))[:, 0] == pytest.approx(wanted, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_onnx_runtime_itself_runs_a_file(tmp_path, images):
     opset = [onnx.helper.make_opsetid("", 13)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "tiny.onnx")
     x = images[:, 0]
-    assert predictor(tmp_path / "tiny.onnx")(x) == pytest.approx(x @ weights, abs=1e-5)
+    assert predictor(tmp_path / "tiny.onnx").outputs(x) == pytest.approx(x @ weights, abs=1e-5)
     (tmp_path / "bad.onnx").write_bytes(b"no model")
     with pytest.raises(ValueError, match=r"file 'bad.onnx' cannot be opened as ONNX"):
         predictor(tmp_path / "bad.onnx")
