@@ -112,8 +112,11 @@ def _costs(size: ModelSize, latency: Latency | None) -> list[tuple[str, str]]:
         ("FLOP for one image", size.flop),
         (f"bytes of the {size.stored_as}", size.stored_bytes),
     ]
-    times = [] if latency is None else [(f"latency of one image, {name}, ms", shown) for name, shown in latency.rows()]
-    return [(name, "unknown" if count is None else f"{count:,}") for name, count in counts] + times
+    rows = [(name, "unknown" if count is None else f"{count:,}") for name, count in counts]
+    if latency is not None:
+        rows += [(f"latency of one image, {name}, ms", shown) for name, shown in latency.rows()]
+        rows.append((f"left out: {latency.warm_up_calls} calls that warm up, s", f"{latency.warm_up_seconds:.2g}"))
+    return rows
 
 
 def _text_table(table: _Table) -> str:

@@ -279,8 +279,8 @@ def report(
     seed : int
         Of the bootstrap.
     latency : int
-        Calls of a model with one image that are timed, at least 100. By default none: times belong to the machine, and
-        a report without them prints the same everywhere.
+        Calls of a model with one image that are timed, at least 100 (:meth:`nnzen.predictors.Predictor.latency`). By
+        default none: times belong to the machine, and a notebook whose outputs are compared must not show them.
 
     Raises
     ------
@@ -307,6 +307,7 @@ def report(
     how = _resampling(confidence, resamples, seed)
     bins, latency = whole("bins", bins, 1), whole("latency", latency, 0)
     given = read(predictions, labels, kind, classes)
+    ranks = top_ranks(given, top_k)
     model, timed = given.predictor, None
     if latency:
         if model is None or given.images is None:
@@ -321,7 +322,7 @@ def report(
         predicted=given.predicted,
         accuracy=averages[0].recall,
         balanced_accuracy=averages[1].recall,
-        top_k=figures.top_accuracies(given, top_ranks(given, top_k), how.confidence),
+        top_k=figures.top_accuracies(given, ranks, how.confidence),
         confidence=how.confidence,
         resamples=how.resamples,
         seed=how.seed,
