@@ -7,8 +7,9 @@ mistakes are drawn into an axis.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import cycle
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -223,7 +224,8 @@ def mistakes(found: ClassificationReport) -> Figure:
     return plots.images(pixels, titles, columns=4)
 
 
-class Picture(NamedTuple):
+@dataclass(frozen=True)
+class Picture:
     """A figure of a report as a small file.
 
     Attributes
@@ -231,6 +233,7 @@ class Picture(NamedTuple):
     alt : str
         What it shows, for those who do not see it.
     png : bytes
+        The file.
     width : int
         Pixels at which it is to be shown.
     """
