@@ -18,6 +18,8 @@ from nnzen.predictors import Latency, ModelSize
 if TYPE_CHECKING:
     from nnzen.classification import ClassificationReport
 
+__all__ = ["from_json", "gathered", "percent", "to_html", "to_json", "to_text"]
+
 _FORMAT = "nnzen classification report 1"
 _SHOWN = 20  # classes, at most, of a confusion matrix that is printed
 
@@ -26,11 +28,13 @@ _SHOWN = 20  # classes, at most, of a confusion matrix that is printed
 
 
 def to_text(found: ClassificationReport) -> str:
+    """Return the figures in tables that are lines, and the notes."""
     tables = [_text_table(table) for table in _tables(found)]
     return "\n\n".join([_summary(found), *tables, *(["\n".join(found.notes)] if found.notes else [])])
 
 
 def to_html(found: ClassificationReport) -> str:
+    """Return tables, notes and figures, each figure with alt text."""
     from nnzen.classification_plots import pictures
 
     tables = "".join(_html_table(table) for table in _tables(found))
@@ -53,6 +57,7 @@ class _Table(NamedTuple):
 
 
 def percent(fraction: float) -> str:
+    """Return a share in per cent."""
     return f"{100 * fraction:.4g} %"
 
 
@@ -162,6 +167,7 @@ def gathered(found: ClassificationReport) -> list[str]:
 
 
 def to_json(found: ClassificationReport) -> str:
+    """Return everything but probabilities and images as strict JSON."""
     mistakes = tuple(replace(mistake, image=None) for mistake in found.mistakes)
     content = asdict(replace(found, probabilities=None, mistakes=mistakes))
     del content["probabilities"]
@@ -185,6 +191,7 @@ def _plain(value: Any) -> Any:
 
 
 def from_json(kind: type[ClassificationReport], text: str) -> ClassificationReport:
+    """Read what `to_json` wrote, or say what is wrong with it."""
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:

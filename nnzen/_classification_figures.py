@@ -20,6 +20,20 @@ if TYPE_CHECKING:
     from nnzen._classification_input import Given
     from nnzen.classification import ClassificationReport
 
+__all__ = [
+    "FromScores",
+    "Measure",
+    "ReliabilityBin",
+    "ReportRow",
+    "Resampling",
+    "confusion",
+    "differences",
+    "from_counts",
+    "from_scores",
+    "mcnemar",
+    "top_accuracies",
+]
+
 _BLOCK = 16_000_000  # counts of images that are held at a time: 16 MB
 _AGREE = "all resamples agree, so the interval says nothing"
 
@@ -115,7 +129,7 @@ class Resampling(NamedTuple):
 # --- intervals ----------------------------------------------------------------------------------------------
 
 
-def wilson(successes: Any, trials: Any, confidence: float, undefined: str = "") -> Measure:
+def _wilson(successes: Any, trials: Any, confidence: float, undefined: str = "") -> Measure:
     """Wilson's interval of a proportion; NaN with the note `undefined` of none."""
     from nnzen.evaluation import proportion_interval
 
@@ -125,7 +139,7 @@ def wilson(successes: Any, trials: Any, confidence: float, undefined: str = "") 
     return Measure(found.proportion, found.low, found.high, "Wilson")
 
 
-def bootstrap(value: Any, resampled: NDArray[np.float64], confidence: float, undefined: str = "") -> Measure:
+def _bootstrap(value: Any, resampled: NDArray[np.float64], confidence: float, undefined: str = "") -> Measure:
     """Interval between the outer quantiles of the resamples in which the figure is defined."""
     if not np.isfinite(value):
         return Measure(float(value), math.nan, math.nan, "", undefined)
@@ -139,14 +153,14 @@ def bootstrap(value: Any, resampled: NDArray[np.float64], confidence: float, und
     return Measure(float(value), float(low), float(high), "bootstrap", "; ".join(notes))
 
 
-def average(
+def _average(
     values: NDArray[np.float64],
     resampled: NDArray[np.float64],
     confidence: float,
     weights: NDArray[Any] | float = 1.0,
 ) -> Measure:
     """Mean of the K classes' values, of which there are R resamples, shape (R, K); it leaves out what is NaN."""
-    measure = bootstrap(_mean(values, weights), _mean(resampled, weights), confidence, "0/0 for every class")
+    measure = _bootstrap(_mean(values, weights), _mean(resampled, weights), confidence, "0/0 for every class")
     left_out = np.isnan(values)
     other = int(np.sum((np.isnan(resampled) != left_out).any(1)))
     notes = [f"{left_out.sum()} of {len(values)} classes are left out, where it is 0/0"] if left_out.any() else []
@@ -159,10 +173,11 @@ def average(
 
 
 def confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """Count images by true class (rows) and predicted class (columns), shape (K, K)."""
     return np.bincount(labels * k + predicted, minlength=k * k).reshape(k, k)
 
 
-def rates(hits: NDArray[Any], predicted: NDArray[Any], support: NDArray[Any]) -> tuple[NDArray[np.float64], ...]:
+def _rates(hits: NDArray[Any], predicted: NDArray[Any], support: NDArray[Any]) -> tuple[NDArray[np.float64], ...]:
     """Precision, recall and F1 of the classes, which are the last axis."""
     return hits / predicted, hits / support, 2 * hits / (predicted + support)
 
@@ -202,22 +217,24 @@ def from_counts(given: Given, how: Resampling) -> tuple[list[ReportRow], list[Re
     rng = np.random.default_rng([how.seed, 0])
     [(hits_r, predicted_r)] = _resampled_counts(rng, given.labels, [given.predicted], k, how.resamples)
     with np.errstate(divide="ignore", invalid="ignore"):  # 0/0 is NaN, and gets a note
-        values, drawn = rates(hits, predicted, support), rates(hits_r, predicted_r, support)
+        values, drawn = _rates(hits, predicted, support), _rates(hits_r, predicted_r, support)
         rows = [
             ReportRow(
                 name,
                 int(support[c]),
                 int(predicted[c]),
-                wilson(hits[c], predicted[c], confidence, "0/0, as the class is never predicted"),
-                wilson(hits[c], support[c], confidence, "0/0, as there is no image of the class"),
-                bootstrap(values[2][c], drawn[2][:, c], confidence, "0/0, as the class is neither there nor predicted"),
+                _wilson(hits[c], predicted[c], confidence, "0/0, as the class is never predicted"),
+                _wilson(hits[c], support[c], confidence, "0/0, as there is no image of the class"),
+                _bootstrap(
+                    values[2][c], drawn[2][:, c], confidence, "0/0, as the class is neither there nor predicted"
+                ),
             )
             for c, name in enumerate(given.classes)
         ]
-        macro = [average(v, r, confidence) for v, r in zip(values, drawn, strict=True)]
+        macro = [_average(v, r, confidence) for v, r in zip(values, drawn, strict=True)]
         there = support > 0
-        precision, f1 = (average(values[i][there], drawn[i][:, there], confidence, support[there]) for i in (0, 2))
-    accuracy = wilson(hits.sum(), n, confidence)
+        precision, f1 = (_average(values[i][there], drawn[i][:, there], confidence, support[there]) for i in (0, 2))
+    accuracy = _wilson(hits.sum(), n, confidence)
     averages = [
         ReportRow("micro", n, n, accuracy, accuracy, accuracy),
         ReportRow("macro", n, n, *macro),
@@ -234,10 +251,10 @@ def differences(first: ClassificationReport, second: ClassificationReport, how: 
     counts = _resampled_counts(rng, labels, [first.predicted, second.predicted], k, how.resamples)
     with np.errstate(divide="ignore", invalid="ignore"):
         accuracy = [hits.sum(1) / len(labels) for hits, _ in counts]
-        macro_f1 = [_mean(rates(hits, predicted, support)[2]) for hits, predicted in counts]
+        macro_f1 = [_mean(_rates(hits, predicted, support)[2]) for hits, predicted in counts]
     return (
-        bootstrap(first.accuracy.value - second.accuracy.value, accuracy[0] - accuracy[1], confidence),
-        bootstrap(first.averages[1].f1.value - second.averages[1].f1.value, macro_f1[0] - macro_f1[1], confidence),
+        _bootstrap(first.accuracy.value - second.accuracy.value, accuracy[0] - accuracy[1], confidence),
+        _bootstrap(first.averages[1].f1.value - second.averages[1].f1.value, macro_f1[0] - macro_f1[1], confidence),
     )
 
 
@@ -283,8 +300,8 @@ def from_scores(
     nll = math.inf if zero else one.sums[0, 0] / n
     return FromScores(
         *_with_areas(rows, averages, one, drawn, confidence),
-        nll=bootstrap(nll, drawn.sums[0] / n, confidence, f"images with probability 0 at their true class: {zero}"),
-        brier=bootstrap(one.sums[1, 0] / n, drawn.sums[1] / n, confidence),
+        nll=_bootstrap(nll, drawn.sums[0] / n, confidence, f"images with probability 0 at their true class: {zero}"),
+        brier=_bootstrap(one.sums[1, 0] / n, drawn.sums[1] / n, confidence),
         ece=_calibration(one.sums[2:] / n, drawn.sums[2:] / n, confidence),
         reliability=tuple(_bin(b, bins, highest[where == b], right[where == b], confidence) for b in range(bins)),
     )
@@ -295,17 +312,17 @@ def _with_areas(
 ) -> tuple[tuple[ReportRow, ...], tuple[ReportRow, ...]]:
     """Put the areas of each class into its row, and their means into the macro average."""
     undefined = "0/0, as all or none of the images are of the class"
-    aucs = [bootstrap(v, r, confidence, undefined) for v, r in zip(one.roc_auc[:, 0], drawn.roc_auc, strict=True)]
+    aucs = [_bootstrap(v, r, confidence, undefined) for v, r in zip(one.roc_auc[:, 0], drawn.roc_auc, strict=True)]
     undefined = "0/0, as there is no image of the class"
     precisions = [
-        bootstrap(v, r, confidence, undefined)
+        _bootstrap(v, r, confidence, undefined)
         for v, r in zip(one.average_precision[:, 0], drawn.average_precision, strict=True)
     ]
     micro, macro, weighted = averages
     macro = replace(
         macro,
-        roc_auc=average(one.roc_auc[:, 0], drawn.roc_auc.T, confidence),
-        average_precision=average(one.average_precision[:, 0], drawn.average_precision.T, confidence),
+        roc_auc=_average(one.roc_auc[:, 0], drawn.roc_auc.T, confidence),
+        average_precision=_average(one.average_precision[:, 0], drawn.average_precision.T, confidence),
     )
     complete = zip(rows, aucs, precisions, strict=True)
     return (
@@ -366,11 +383,11 @@ def _running(counts: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.i
 
 
 def _resampled_scores(given: Given, sums: NDArray[np.float64], how: Resampling) -> _Scored:
-    parts = [_scored(given, sums, counts) for counts in draws(given.labels, how.resamples, how.seed)]
+    parts = [_scored(given, sums, counts) for counts in _draws(given.labels, how.resamples, how.seed)]
     return _Scored(*(np.concatenate(part, axis=1) for part in zip(*parts, strict=True)))
 
 
-def draws(labels: NDArray[np.int64], resamples: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+def _draws(labels: NDArray[np.int64], resamples: int, seed: int) -> Iterator[NDArray[np.uint8]]:
     """Yield how often each image is drawn in each resample, shape (N, R), in blocks of resamples."""
     rng = np.random.default_rng([seed, 1])
     size = max(1, _BLOCK // len(labels))
@@ -403,7 +420,7 @@ def _bin(
     b: int, bins: int, highest: NDArray[np.float64], right: NDArray[np.bool_], confidence: float
 ) -> ReliabilityBin:
     mean = float(highest.mean()) if highest.size else math.nan
-    accuracy = wilson(right.sum(), right.size, confidence)
+    accuracy = _wilson(right.sum(), right.size, confidence)
     return ReliabilityBin(b / bins, (b + 1) / bins, int(right.size), mean, accuracy)
 
 
@@ -414,4 +431,4 @@ def top_accuracies(given: Given, chosen: Sequence[int], confidence: float) -> di
     own = given.scores[np.arange(len(given.labels)), given.labels][:, None]
     first = np.arange(len(given.classes)) < given.labels[:, None]
     rank = ((given.scores > own) | ((given.scores == own) & first)).sum(1)
-    return {k: wilson((rank < k).sum(), len(rank), confidence) for k in chosen}
+    return {k: _wilson((rank < k).sum(), len(rank), confidence) for k in chosen}

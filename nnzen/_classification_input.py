@@ -17,6 +17,8 @@ from nnzen.predictors import Predictor, predictor
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+__all__ = ["KINDS", "Given", "read", "top_ranks", "whole"]
+
 KINDS = ("labels", "probabilities", "logits")
 
 _MAX_CLASSES = 10_000

@@ -125,6 +125,8 @@ class Predictor:
         Between neighbouring outputs, where they are quantized; otherwise 0.
     span : tuple of float, or None
         Lowest and highest input that a quantized file can tell apart.
+    rescales : bool
+        Whether whole numbers may go in as they are: it has a layer that rescales them, or takes nothing else.
     """
 
     name: str
@@ -134,6 +136,7 @@ class Predictor:
     size: ModelSize
     step: float = 0.0
     span: tuple[float, float] | None = None
+    rescales: bool = False
 
     def outputs(self, images: ArrayLike) -> NDArray[Any]:
         """Return the outputs of all images, called in batches.
@@ -183,14 +186,19 @@ class Predictor:
         return Latency(p50, p95, p99, int(calls), warm_up, float(times[:warm_up].sum()), confidence)
 
     def notes(self, images: ArrayLike) -> list[str]:
-        """Say what of the images a quantized file cannot tell apart."""
-        if self.span is None:
-            return []
-        low, high = self.span
-        clipped = float(np.mean((np.asarray(images) < low) | (np.asarray(images) > high)))
-        if not clipped:
-            return []
-        return [f"{100 * clipped:.2g} % of the numbers in images lie outside {low:.3g} to {high:.3g} and are clipped"]
+        """Say what may be wrong with the scale of the images."""
+        array, notes = np.asarray(images), []
+        if array.dtype.kind in "iu" and array.max() > 1 and not self.rescales:
+            notes.append(
+                f"images are whole numbers up to {array.max()} and go in as they are; no layer of {self.name} is known "
+                "to rescale them"
+            )
+        low, high = self.span or (-math.inf, math.inf)
+        clipped = float(np.mean((array < low) | (array > high)))
+        if clipped:
+            share = f"{100 * clipped:.2g} % of the numbers in images"
+            notes.append(f"{share} lie outside {low:.3g} to {high:.3g} and are clipped")
+        return notes
 
     def _fitted(self, images: ArrayLike) -> NDArray[Any]:
         array = np.asarray(images)
@@ -267,9 +275,10 @@ def _keras(model: Any, path: Path | None = None) -> Predictor:
     shape = getattr(model, "input_shape", None)  # a model without a graph does not know it
     if shape is not None and (not isinstance(shape, tuple) or isinstance(shape[0], tuple)):
         raise ValueError(f"{name} has inputs of the shapes {shape}; it must have one")
-    note, flop = "", None
+    note, flop, kinds = "", None, set()
     try:
-        flop = costs(model).flop
+        found = costs(model)
+        flop, kinds = found.flop, {layer.kind for layer in found.layers}
     except ValueError as error:
         note = f"FLOP: {error}"
     stored = sum(math.prod(weight.shape) * np.dtype(weight.dtype).itemsize for weight in model.weights)
@@ -280,7 +289,8 @@ def _keras(model: Any, path: Path | None = None) -> Predictor:
         stored_as="file" if path else "weights",
         note=note,
     )
-    return Predictor(name, model.predict_on_batch, shape[1:] if shape else None, _BATCH, size)
+    rescales = bool(kinds & {"Rescaling", "Normalization"})
+    return Predictor(name, model.predict_on_batch, shape[1:] if shape else None, _BATCH, size, rescales=rescales)
 
 
 def _keras_file(path: Path) -> Predictor:
@@ -311,9 +321,16 @@ def _litert(path: Path) -> Predictor:
         interpreter.invoke()
         return _dequantized(interpreter.get_tensor(out["index"]), out["quantization"])
 
-    size = ModelSize(None, None, path.stat().st_size, "file")
-    shape = tuple(map(int, into["shape"][1:]))
-    return Predictor(name, call, shape, 1, size, out["quantization"][0], _span(into["dtype"], into["quantization"]))
+    return Predictor(
+        name,
+        call,
+        shape=tuple(map(int, into["shape"][1:])),
+        batch=1,
+        size=ModelSize(None, None, path.stat().st_size, "file"),
+        step=out["quantization"][0],
+        span=_span(into["dtype"], into["quantization"]),
+        rescales=np.issubdtype(into["dtype"], np.integer) and not into["quantization"][0],
+    )
 
 
 def _interpreter(path: Path) -> Any:

@@ -157,13 +157,13 @@ def test_wilsons_interval_covers_as_often_as_it_says():
     rng = np.random.default_rng(7)
     covered = []
     for recall in rng.uniform(0.5, 0.99, 1000):  # at one recall it swings about 0.95, as counts are whole numbers
-        measure = figures.wilson(np.sum(rng.random(100) < recall), 100, 0.95, "")
+        measure = figures._wilson(np.sum(rng.random(100) < recall), 100, 0.95, "")
         covered.append(measure.low <= recall <= measure.high)
     assert np.mean(covered) == pytest.approx(0.95, abs=0.028)  # four standard errors
 
 
 def drawn(labels, resamples, seed=0):
-    return np.concatenate(list(figures.draws(labels, resamples, seed)), axis=1)
+    return np.concatenate(list(figures._draws(labels, resamples, seed)), axis=1)
 
 
 @pytest.mark.parametrize("decimals", [None, 0])

@@ -111,6 +111,17 @@ def test_numbers_beyond_the_range_of_an_int8_file_are_noted(files, images):
     assert note.startswith(("49 %", "50 %"))
 
 
+def test_images_that_were_not_rescaled_are_noted(files, images):
+    pixels = (255 * images).astype(np.uint8)
+    for model in (files[0], files[1] / "float.tflite"):
+        (note,) = predictor(model).notes(pixels)
+        assert note.startswith("images are whole numbers up to 25")
+        assert note.endswith("is known to rescale them")
+        assert predictor(model).notes(images) == []
+    rescaling = keras.Sequential([keras.Input((8, 8, 1)), layers.Rescaling(1 / 255), files[0]])
+    assert predictor(rescaling).notes(pixels) == []
+
+
 def test_whole_numbers_go_into_a_file_as_they_are():
     pixels = np.array([[0, 255]], np.uint8)
     assert predictors._quantized(pixels, np.uint8, (0.0, 0), "file").tolist() == [[0, 255]]
