@@ -385,12 +385,13 @@ def test_rounding_of_short_floats_is_no_broken_promise():
 def test_a_report_prints_and_displays_all_it_has():
     labels, logits = scores(absent=(2,))
     found = report(logits, labels, kind="logits", classes=["a<b", "coat", "bag", "shoe"], resamples=100)
-    for shown in (str(found), found._repr_html_().replace("&#x27;", "'")):
+    page = found._repr_html_()
+    for shown in (str(found), page.replace("&#x27;", "'")):
         for part in ("300 images, 4 classes, from logits", "95 % intervals", "balanced accuracy", str(found.rows[1].f1),
                      str(found.averages[1].roc_auc), "Calibration", "Confusion", *found.notes):  # fmt: skip
             assert part.replace("<", "&lt;") in shown or part in shown
-    assert "a&lt;b" in found._repr_html_()
-    assert "a<b" not in found._repr_html_()
+    assert "a&lt;b" in page
+    assert "a<b" not in page
     many = report(np.arange(30), np.arange(30), kind="labels", resamples=100)
     assert "Confusion" not in str(many)
 
