@@ -268,8 +268,8 @@ def test_onnx_that_cannot_be_run_is_refused(monkeypatch, onnx_file, arguments, h
 
 
 def test_onnx_runtime_itself_runs_a_file(tmp_path, images):
-    pytest.importorskip("onnxruntime", reason="the lock has no onnxruntime")
-    onnx = pytest.importorskip("onnx", reason="the lock has no onnx")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
     weights = np.random.default_rng(1).normal(size=(8, 3)).astype(np.float32)
     kind = onnx.TensorProto.FLOAT
     graph = onnx.helper.make_graph(
