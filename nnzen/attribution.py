@@ -1,9 +1,9 @@
 r"""On which inputs does a prediction rest? Attributions of a model's output to the numbers that entered.
 
-The functions take the model as a function, so any framework will do: ``f`` maps a batch of inputs, shape (N, ...), to one
-number each, shape (N,), and ``gradient`` maps it to :math:`\partial f / \partial \mathbf{x}`, shape (N, ...).
-`input_gradient` makes the latter from a Keras model. For a game with P players, ``value`` maps coalitions, a boolean array
-of shape (M, P), to their values, shape (M,).
+The functions take the model as a function, so any framework will do: ``f`` maps a batch of inputs, shape (N, ...), to
+one number each, shape (N,), and ``gradient`` maps it to :math:`\partial f / \partial \mathbf{x}`, shape (N, ...).
+`input_gradient` makes the latter from a Keras model. For a game with P players, ``value`` maps coalitions, a boolean
+array of shape (M, P), to their values, shape (M,).
 
 Two properties can be checked on any model: integrated gradients sum to :math:`f(\mathbf{x}) - f(\mathbf{x}')`, where
 :math:`\mathbf{x}'` is the baseline, and Shapley values sum to the value of all players minus that of none.
@@ -136,7 +136,9 @@ def occlusion(
     if x.ndim != 4:
         raise ValueError(f"x has shape {x.shape}; it must be (N, H, W, C)")
     if not 1 <= stride <= window <= min(x.shape[1:3]) or any((side - window) % stride for side in x.shape[1:3]):
-        raise ValueError(f"window {window} and stride {stride} do not cover images of {x.shape[1]} × {x.shape[2]} pixels")
+        raise ValueError(
+            f"window {window} and stride {stride} do not cover images of {x.shape[1]} × {x.shape[2]} pixels"
+        )
     fill = np.broadcast_to(np.asarray(fill, dtype=x.dtype), x.shape[1:])
     before, total, count = f(x), np.zeros(x.shape[:3]), np.zeros(x.shape[1:3])
     corners = (range(0, side - window + 1, stride) for side in x.shape[1:3])
@@ -177,7 +179,9 @@ def grad_cam(maps: ArrayLike, gradients: ArrayLike, size: tuple[int, int]) -> ND
 
     maps, gradients = np.asarray(maps, dtype=float), np.asarray(gradients, dtype=float)
     if maps.ndim != 4 or maps.shape != gradients.shape:
-        raise ValueError(f"maps and gradients have shapes {maps.shape} and {gradients.shape}; both must be (N, h, w, C)")
+        raise ValueError(
+            f"maps and gradients have shapes {maps.shape} and {gradients.shape}; both must be (N, h, w, C)"
+        )
     summed = (maps * gradients.mean(axis=(1, 2), keepdims=True)).sum(axis=-1)
     factors = (1, size[0] / maps.shape[1], size[1] / maps.shape[2])
     return zoom(summed, factors, order=1, mode="nearest", grid_mode=True)
@@ -299,7 +303,9 @@ def permutation_importance(
     --------
     >>> x = np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0]])
     >>> groups = np.eye(2, dtype=bool)
-    >>> rise = permutation_importance(lambda x: np.mean((x[:, 0] - [0, 1, 2]) ** 2), x, groups, np.random.default_rng(0))
+    >>> def loss(x):
+    ...     return np.mean((x[:, 0] - [0, 1, 2]) ** 2)
+    >>> rise = permutation_importance(loss, x, groups, np.random.default_rng(0))
     >>> rise[0] > 0, rise[1] == 0
     (np.True_, np.True_)
     """

@@ -1,4 +1,4 @@
-"""Checks of chapter 20's coding exercises: integrated gradients, Shapley values by orders, mean permutation importance."""
+"""Checks of chapter 20's coding exercises: integrated gradients, Shapley values, mean permutation importance."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_orders(candidate: Callable[..., Any], rng: np.random.Generator, size: 
     players = min(size, _MOST_PLAYERS)
     values = rng.normal(size=2**players)
     answer = candidate(lambda members: values[sum(1 << j for j in members)], players)
-    expect_close(answer, shapley(lambda _: values, players), f"shapley_by_orders of a random game of {players} player(s)")
+    expect_close(answer, shapley(lambda _: values, players), f"shapley_by_orders of a random game, {players} player(s)")
 
 
 def check_mean_importance(candidate: Callable[..., Any], rng: np.random.Generator, size: int) -> None:
