@@ -19,6 +19,7 @@ _FUNCTIONS = {
 }
 _MODULES = (
     "architectures",
+    "attacks",
     "attribution",
     "audit",
     "augment",
