@@ -197,11 +197,11 @@ def nothing_of_the_machine(notebook):
     return found + [f"{what}: {m.group()!r}" for what, p in patterns.items() for m in re.finditer(p, text)]
 
 
-PLACEHOLDER = re.compile(r"\b(?:TODO|FIXME|XXX|SOURCE-\w+)")
+PLACEHOLDER = re.compile(r"\b(?:TODO|FIXME|XXX|SOURCE-\w+|source=\"[A-Z]+\")")
 
 
 def nothing_unfinished(notebook):
-    """No word that a writer left to be replaced, such as TODO or SOURCE-of-this, in a cell."""
+    """No word that a writer left to be replaced, such as TODO, SOURCE-of-this or BAND for a source, in a cell."""
     return [
         f"cell {i}: {match.group()!r}"
         for i, cell in enumerate(notebook.cells)

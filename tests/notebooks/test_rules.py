@@ -169,6 +169,11 @@ def a_source_to_be_named(chapter):
     chapter.cells[5].source += '\nsource = "SOURCE-half"'
 
 
+@breaks(rules.nothing_unfinished)
+def a_source_in_capitals(chapter):
+    chapter.cells[5].source += '\nnz.claim(source="BAND")'
+
+
 @breaks(rules.claims_as_rendered)
 def one_digit_of_a_stored_line(chapter):
     data = chapter.cells[5].outputs[0].data
