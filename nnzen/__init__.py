@@ -25,6 +25,7 @@ _MODULES = (
     "augment",
     "classification",
     "classification_plots",
+    "compression",
     "costs",
     "datasets",
     "diagnosis",

@@ -1,0 +1,10 @@
+"""Smaller networks: small functions on Keras models, each of which returns something new.
+
+A function never changes the model that it is given. What makes a model returns it in a `Compressed` of
+:mod:`nnzen.compression.result`, which also says what was done to each layer and prints as a table. A layer for which a
+function has no rule is named in an error.
+"""
+
+from nnzen.compression.result import Change, Compressed
+
+__all__ = ["Change", "Compressed"]
