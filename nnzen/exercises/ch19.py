@@ -38,7 +38,7 @@ def check_decide(candidate: Callable[..., Any], rng: np.random.Generator, size: 
     costs = rng.integers(0, 9, size=(k, a))
     expected = [[sum(int(w) * int(costs[j, b]) for j, w in enumerate(row)) for b in range(a)] for row in eighths]
     middle = sorted(min(row) for row in expected)[size // 2]
-    for ask in (-1, middle, middle + 1, 100):  # in eighths
+    for ask in (0, middle, middle + 1, 100):  # in eighths
         answer = [-1 if ask < min(row) else row.index(min(row)) for row in expected]
         p = eighths / 8
         what = f"decide(p = {p.tolist()}, costs = {costs.tolist()}, ask = {ask / 8})"
