@@ -5,6 +5,7 @@ A function never changes the model that it is given. What makes a model returns 
 function has no rule is named in an error.
 """
 
+from nnzen.compression.coding import FormatError, Limits, decode, encode
 from nnzen.compression.result import Change, Compressed
 
-__all__ = ["Change", "Compressed"]
+__all__ = ["Change", "Compressed", "FormatError", "Limits", "decode", "encode"]
