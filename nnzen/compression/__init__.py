@@ -7,5 +7,6 @@ function has no rule is named in an error.
 
 from nnzen.compression.coding import FormatError, Limits, decode, encode
 from nnzen.compression.result import Change, Compressed
+from nnzen.compression.sharing import share, tied, untied
 
-__all__ = ["Change", "Compressed", "FormatError", "Limits", "decode", "encode"]
+__all__ = ["Change", "Compressed", "FormatError", "Limits", "decode", "encode", "share", "tied", "untied"]
