@@ -707,9 +707,7 @@ def _chain(model: keras.Model) -> list[Any]:
     before = model.inputs[0]
     for layer in layers:
         if len(layer._inbound_nodes) != 1 or layer.input is not before:
-            raise ValueError(
-                f"layer {layer.name!r} does not take, once, what the layer before it puts out: no chain"
-            )
+            raise ValueError(f"layer {layer.name!r} does not take, once, what the layer before it puts out: no chain")
         before = layer.output
     if not layers or len(model.inputs) != 1 or len(model.outputs) != 1 or model.outputs[0] is not before:
         raise ValueError(f"the {len(layers)} layers of model {model.name!r} are no chain from one input to one output")
