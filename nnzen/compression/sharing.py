@@ -195,7 +195,7 @@ def tied(model: keras.Model) -> keras.Model:
         new.tensors = layer.get_weights()
         return new
 
-    new = keras.models.clone_model(model, clone_function=clone)
+    new = copied(model, clone)
     for layer, old in zip(new.layers, model.layers, strict=True):
         if not hasattr(layer, "untied"):
             layer.set_weights(old.get_weights())
@@ -220,15 +220,13 @@ def untied(model: keras.Model) -> keras.Model:
     ValueError
         If no layer is tied.
     """
-    import keras
-
     if not any(hasattr(layer, "untied") for layer in model.layers):
         raise ValueError(f"model {model.name!r} has no tied layer; tied(model) makes them")
 
     def clone(layer: Any) -> Any:
         return getattr(layer, "untied", type(layer)).from_config(layer.get_config())
 
-    new = keras.models.clone_model(model, clone_function=clone)
+    new = copied(model, clone)
     for layer, old in zip(new.layers, model.layers, strict=True):
         if hasattr(old, "untied"):
             tensors = [np.asarray(old.looked_up(which)) for which in range(len(old.codebooks))]

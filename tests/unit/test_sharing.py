@@ -128,7 +128,9 @@ def test_training_moves_values_together_and_keeps_zeros(keras):
     model = share(pruned(keras), 4, bias_clusters=3).model
     rng = np.random.default_rng(3)
     x, y = rng.random((64, 6, 6, 2), np.float32), rng.integers(0, 3, 64)
-    plan = training.Plan(lambda steps: keras.optimizers.Adam(0.01), epochs=3, batch_size=16)
+    plan = training.Plan(
+        lambda steps: keras.optimizers.Adam(training.tabulated([0.01] * steps)), epochs=3, batch_size=16
+    )
     fitted = training.fit(lambda: tied(model), x, y, plan, seed=0)
     assert fitted.history["loss"][-1] < fitted.history["loss"][0]
     after = untied(fitted.model)
