@@ -21,8 +21,26 @@ records                a layer each: its kind (1 byte), its settings, its tensor
 stream                 all that is arithmetically coded, in the order of the tensors; absent if nothing is
 =========  ==========  ==============================================================================================
 
-The kinds and their settings are those of the table ``_KINDS`` in this module, in its order: a number is a varint, a
-pair two of them, a choice one byte, a real number a float32. Shapes are not stored where they follow from the layers.
+Shapes are not stored where they follow from settings. Units and filters are varints; window and strides are two each,
+up to 255, for height and width; epsilon, scale and offset are float32; the rest is one byte: padding 0 for *valid*, 1
+for *same*; an activation its place, from 0, in *linear, relu, relu6, tanh, sigmoid, softmax, elu, selu, gelu, silu,
+softplus*; and "or not" 1 or 0.
+
+====  ======================  ==========================================================  ====================
+kind  layer                   settings                                                    tensors
+====  ======================  ==========================================================  ====================
+1     Dense                   units, activation, bias or not                              kernel, bias
+2     Conv2D                  filters, window, strides, padding, activation, bias or not  kernel, bias
+3     MaxPooling2D            window, strides, padding
+4     AveragePooling2D        the same
+5     GlobalMaxPooling2D
+6     GlobalAveragePooling2D
+7     Flatten
+8     ReLU
+9     Activation              activation
+10    BatchNormalization      epsilon, center or not, scale or not                        γ, β, mean, variance
+11    Rescaling               scale, offset
+====  ======================  ==========================================================  ====================
 
 **A tensor** is one byte, 2 × mode + half, and values: float32, or float16 if `half` is 1, in which case they are exact.
 

@@ -105,12 +105,12 @@ def share(
     --------
     >>> import keras
     >>> model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1, name="out")], name="small")
-    >>> _ = model.layers[0].kernel.assign([[0.0], [0.1], [0.25], [3.0], [4.0]])
+    >>> _ = model.layers[0].kernel.assign([[0.0], [1.0], [1.5], [3.0], [4.0]])
     >>> shared = share(model, 2)
     >>> print(shared)
     small: values shared (different weights that are not 0)
     layer   kind   before  after   left
-    out     Dense       4      2  50.0%  error 14.2%
+    out     Dense       4      2  50.0%  error 14.9%
     in all              4      2  50.0%
     """
     new = copied(model)
