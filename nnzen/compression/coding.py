@@ -126,8 +126,7 @@ class Limits:
 def encode(model: keras.Model) -> bytes:
     """Write a model as the bytes of an ``.nnz`` file.
 
-    Small are the files of models whose kernels are mostly zero and share few values: :func:`nnzen.compression.share`.
-    Others are written as they are, in float32.
+    Files are small where kernels are mostly zero and share few values: see :func:`nnzen.compression.sharing.share`.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ In training, all weights of a value move together: with :math:`w_i = c_{a(i)}`,
 
 .. math:: \frac{\partial L}{\partial c_k} = \sum_{i:\,a(i) = k} \frac{\partial L}{\partial w_i} ,
 
-which is what :func:`tied` makes of a model. :func:`nnzen.compression.encode` writes the result in few bytes.
+which is what :func:`tied` makes of a model. :func:`nnzen.compression.coding.encode` writes the result in few bytes.
 
 Reference: Han, Mao and Dally (2016), §3, https://arxiv.org/abs/1510.00149.
 """
