@@ -113,7 +113,7 @@ def copied(model: keras.Model, layer: Callable[[Any], Any] | None = None) -> ker
     model : keras.Model
         Sequential or functional, built.
     layer : function, optional
-        Returns the new layer for an old one, where that is to be another; then no weights are copied.
+        Returns the new layer for an old one, where that is to be another. Weights are copied where the class is the same.
 
     Returns
     -------
@@ -148,6 +148,7 @@ def copied(model: keras.Model, layer: Callable[[Any], Any] | None = None) -> ker
         copy = keras.models.clone_model(model, clone_function=layer)
     finally:
         model.compiled = compiled
-    if layer is None:
-        copy.set_weights(model.get_weights())
+    for new, old in zip(copy.layers, model.layers, strict=True):
+        if type(new) is type(old):
+            new.set_weights(old.get_weights())
     return copy

@@ -195,11 +195,7 @@ def tied(model: keras.Model) -> keras.Model:
         new.tensors = layer.get_weights()
         return new
 
-    new = copied(model, clone)
-    for layer, old in zip(new.layers, model.layers, strict=True):
-        if not hasattr(layer, "untied"):
-            layer.set_weights(old.get_weights())
-    return new
+    return copied(model, clone)
 
 
 def untied(model: keras.Model) -> keras.Model:
@@ -231,8 +227,6 @@ def untied(model: keras.Model) -> keras.Model:
         if hasattr(old, "untied"):
             tensors = [np.asarray(old.looked_up(which)) for which in range(len(old.codebooks))]
             layer.set_weights([_half(weights, layer.name) for weights in tensors])
-        else:
-            layer.set_weights(old.get_weights())
     return new
 
 
