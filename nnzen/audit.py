@@ -36,7 +36,8 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import NamedTuple
 
-from nnzen.reports import METRICS, Figure, Report, Row, _html, _Shown, parse
+from nnzen._tables import html_table
+from nnzen.reports import METRICS, Figure, Report, Row, _Shown, parse
 
 __all__ = ["ROUNDINGS", "VERDICTS", "Audit", "Finding", "audit"]
 
@@ -135,7 +136,8 @@ class Audit(_Shown):
 
     def _repr_html_(self) -> str:
         rows = [(finding.verdict, _title(finding), finding.why) for finding in self.findings]
-        return _html("nz-audit", ("verdict", "what", "why"), rows, (self._summary(), *self._remarks()))
+        remarks = (self._summary(), *self._remarks())
+        return html_table("nz-audit", ("verdict", "what", "why"), rows, remarks=remarks)
 
 
 # --- intervals ----------------------------------------------------------------------------------------------

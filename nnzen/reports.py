@@ -8,14 +8,15 @@ is wrong with it, and nothing is dropped. :mod:`nnzen.audit` judges what was rea
 from __future__ import annotations
 
 import csv
-import html
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
+
+from nnzen._tables import html_table
 
 __all__ = ["METRICS", "Figure", "Report", "Row", "Unread", "parse"]
 
@@ -153,19 +154,10 @@ class Report(_Shown):
         return "\n".join([*lines, *map(str, self.unread), *self.notes])
 
     def _repr_html_(self) -> str:
-        return _html("nz-report", _HEAD, self._cells(), (*map(str, self.unread), *self.notes))
+        return html_table("nz-report", _HEAD, self._cells(), remarks=(*map(str, self.unread), *self.notes))
 
 
 _HEAD = ("", "precision", "recall", "F1", "support")
-
-
-def _html(kind: str, head: Sequence[str], rows: Iterable[Sequence[str]], remarks: Iterable[str]) -> str:
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    body = "".join(line(row, "td") for row in rows)
-    table = f'<table class="{kind}"><thead>{line(head, "th")}</thead><tbody>{body}</tbody></table>'
-    return table + "".join(f"<p>{html.escape(remark)}</p>" for remark in remarks)
 
 
 # --- reading a report ---------------------------------------------------------------------------------------

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from nnzen._tables import html_table
 
 if TYPE_CHECKING:
     import keras
@@ -65,6 +66,9 @@ class Compressed:
         """Of all layers, after."""
         return sum(change.after for change in self.changes)
 
+    def _title(self) -> str:
+        return f"{self.model.name}: {self.done} ({self.unit})"
+
     def _rows(self) -> list[tuple[str, ...]]:
         rows: list[tuple[str, ...]] = [
             (c.layer, c.kind, f"{c.before:,}", f"{c.after:,}", _share(c.before, c.after), c.note) for c in self.changes
@@ -74,17 +78,12 @@ class Compressed:
 
     def __str__(self) -> str:
         lines = _lines([_HEAD, *self._rows()])
-        return "\n".join([f"{self.model.name}: {self.done} ({self.unit})", *lines])
+        return "\n".join([self._title(), *lines])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        def line(cells: Sequence[str], tag: str) -> str:
-            return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-        caption = f"<caption>{html.escape(f'{self.model.name}: {self.done} ({self.unit})')}</caption>"
-        body = "".join(line(row, "td") for row in self._rows())
-        return f'<table class="nz-compressed">{caption}<thead>{line(_HEAD, "th")}</thead><tbody>{body}</tbody></table>'
+        return html_table("nz-compressed", _HEAD, self._rows(), caption=self._title())
 
 
 _HEAD = ("layer", "kind", "before", "after", "left", "")
@@ -113,7 +112,7 @@ def copied(model: keras.Model, layer: Callable[[Any], Any] | None = None) -> ker
     model : keras.Model
         Sequential or functional, built.
     layer : function, optional
-        Returns the new layer for an old one, where that is to be another. Weights are copied where the class is the same.
+        Returns the new layer for an old one, where that is to be another. Weights are copied where the class stays.
 
     Returns
     -------
