@@ -5,6 +5,16 @@ A function never changes the model that it is given. What makes a model returns 
 function has no rule is named in an error.
 """
 
+from nnzen.compression.pruning import cubic_sparsity, keep_zeros, masks, prune, prune_channels, prune_gradually
 from nnzen.compression.result import Change, Compressed
 
-__all__ = ["Change", "Compressed"]
+__all__ = [
+    "Change",
+    "Compressed",
+    "cubic_sparsity",
+    "keep_zeros",
+    "masks",
+    "prune",
+    "prune_channels",
+    "prune_gradually",
+]
