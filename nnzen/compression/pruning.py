@@ -123,7 +123,7 @@ def prune(
     --------
     >>> import keras
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, name="out")], name="small")
-    >>> model.layers[0].kernel.assign([[1.0, -4.0], [3.0, -2.0]])
+    >>> _ = model.layers[0].kernel.assign([[1.0, -4.0], [3.0, -2.0]])
     >>> pruned = prune(model, 0.5)
     >>> pruned.model.layers[0].kernel.numpy().tolist()
     [[0.0, -4.0], [3.0, 0.0]]
