@@ -353,7 +353,7 @@ def _nonzero(layer: Any) -> int:
 
 
 def _zeroed(layer: Any, before: int) -> Change:
-    return Change(layer.name, type(layer).__name__, before, _nonzero(layer), f"of {_values(layer).size:,}")
+    return Change(layer.name, type(layer).__name__, before, _nonzero(layer))
 
 
 def _share(name: str, value: Any) -> float:

