@@ -1,7 +1,7 @@
 """Pruning: weights that are set to 0, one by one, or channels that are taken out so that the network is smaller.
 
 Optimal Brain Damage removes the weights whose **saliency** ½ h w² is smallest, where h is the second derivative of the
-loss by the weight w. With all h equal that is the order of |w|, *magnitude*. :func:`prune` takes either, and makes no
+loss by the weight w. With all h equal that is the order of *magnitude*, abs(w). :func:`prune` takes either and makes no
 kernel smaller: it only holds more zeros. :func:`keep_zeros` keeps them through a training, :func:`prune_gradually`
 makes them during one, by the cubic schedule
 
@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nnzen.compression.result import Change, Compressed, copied
+from nnzen.compression import result
+from nnzen.compression.result import Change, copied
 
 if TYPE_CHECKING:
     import keras
@@ -91,7 +92,7 @@ def prune(
     *,
     by: str | Mapping[str, ArrayLike] = "magnitude",
     scope: str = "layer",
-) -> Compressed:
+) -> result.Compressed:
     """Set the kernel weights with the smallest scores to 0.
 
     Biases and the weights of batch normalization stay. Of equal scores those that come first in the array go first.
@@ -104,8 +105,8 @@ def prune(
         Share of each kernel, or of all kernels together, that is to be 0: from 0 to 1. As a mapping, by layer; kernels
         that it does not name stay as they are.
     by : ``"magnitude"`` or mapping of str to array_like
-        Scores: |w|, or an array for each kernel that is to be pruned, of its shape and finite, such as saliencies. For
-        the winning ticket of a trained network, prune the *initial* network by the trained one's magnitudes.
+        Scores: abs(w), or an array for each kernel that is to be pruned, of its shape and finite, such as saliencies.
+        For the winning ticket of a trained network, prune the *initial* network by the trained one's magnitudes.
     scope : {'layer', 'global'}
         Whether each kernel loses the given share, or all together do, by one common order.
 
@@ -152,7 +153,7 @@ def prune(
         layer = layers[name]
         layer.kernel.assign(np.where(part.reshape(scores[name].shape), 0, _values(layer)))
     changes = tuple(_zeroed(layer, before[name]) for name, layer in layers.items())
-    return Compressed(new, f"pruned by {by if isinstance(by, str) else 'given scores'}", _ZEROS, changes)
+    return result.Compressed(new, f"pruned by {by if isinstance(by, str) else 'given scores'}", _ZEROS, changes)
 
 
 def keep_zeros(model: keras.Model) -> keras.Model:
@@ -259,7 +260,7 @@ def prune_gradually(
 
 def prune_channels(
     model: keras.Model, share: float | Mapping[str, float], *, by: str | Mapping[str, ArrayLike] = "magnitude"
-) -> Compressed:
+) -> result.Compressed:
     """Remove filters and units with the smallest scores, and build the network that is left.
 
     What reads a removed channel loses the weights that it read it with: the new network computes what the old one
@@ -319,7 +320,7 @@ def prune_channels(
     smaller = keras.Sequential(stack, name=model.name)
     smaller.set_weights(weights)
     done = f"channels removed by {by if isinstance(by, str) else 'given scores'}"
-    return Compressed(smaller, done, "parameters", tuple(changes))
+    return result.Compressed(smaller, done, "parameters", tuple(changes))
 
 
 # ---------------------------------------------------------------------------------------------------------
