@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["SMALL", "alexnet", "deep", "googlenet", "lenet5", "mobilenet", "resnet50", "small", "vgg16"]
+__all__ = ["SMALL", "alexnet", "deep", "googlenet", "lenet5", "lenet300", "mobilenet", "resnet50", "small", "vgg16"]
 
 _LENET_MAPS = (  # which of the six maps of S2 each of the sixteen maps of C3 sees: Table I of LeCun et al. (1998)
     *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
@@ -96,6 +96,30 @@ def lenet5(variant: str = "1998") -> keras.Model:
     x = layers.Dense(84, activation="tanh")(layers.Flatten()(x))
     codes = layers.Dense(10, use_bias=False, trainable=False, kernel_initializer=_random_codes)
     return keras.Model(inputs, codes(x), name="lenet_1998")
+
+
+def lenet300() -> keras.Model:
+    """Build LeNet-300-100, the dense network of LeCun et al. (1998) on which papers on compression are compared.
+
+    Returns
+    -------
+    keras.Model
+        Images of shape (N, 28, 28, 1) to logits of shape (N, 10), by 300 and 100 ReLU units. (The published units are
+        scaled tangents; networks that are compared under this name today have ReLU.)
+    """
+    import keras
+
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Flatten(),
+            layers.Dense(300, activation="relu"),
+            layers.Dense(100, activation="relu"),
+            layers.Dense(10),
+        ],
+        name="lenet_300_100",
+    )
 
 
 def _random_codes(shape: tuple[int, ...], dtype: Any = None) -> Any:

@@ -6,7 +6,24 @@ function has no rule is named in an error.
 """
 
 from nnzen.compression.coding import FormatError, Limits, decode, encode
+from nnzen.compression.pruning import cubic_sparsity, keep_zeros, masks, prune, prune_channels, prune_gradually
 from nnzen.compression.result import Change, Compressed
 from nnzen.compression.sharing import share, tied, untied
 
-__all__ = ["Change", "Compressed", "FormatError", "Limits", "decode", "encode", "share", "tied", "untied"]
+__all__ = [
+    "Change",
+    "Compressed",
+    "FormatError",
+    "Limits",
+    "cubic_sparsity",
+    "decode",
+    "encode",
+    "keep_zeros",
+    "masks",
+    "prune",
+    "prune_channels",
+    "prune_gradually",
+    "share",
+    "tied",
+    "untied",
+]

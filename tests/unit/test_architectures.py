@@ -10,6 +10,7 @@ PUBLISHED = [  # trainable parameters, other parameters
     (architectures.lenet5, {}, 60_000, 840),
     (architectures.lenet5, {"variant": "dense"}, 61_706, 0),
     (architectures.lenet5, {"variant": "caffe"}, 431_080, 0),
+    (architectures.lenet300, {}, 266_610, 0),
     (architectures.alexnet, {}, 60_965_224, 0),
     (architectures.alexnet, {"grouped": False}, 62_378_344, 0),
     (architectures.googlenet, {}, 6_998_552, 0),
