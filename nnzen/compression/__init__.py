@@ -5,6 +5,8 @@ A function never changes the model that it is given. What makes a model returns 
 function has no rule is named in an error.
 """
 
+from nnzen.compression.exporting import litert_interpreter, to_litert
+from nnzen.compression.quantization import Affine, Quantized, quantize
 from nnzen.compression.result import Change, Compressed
 
-__all__ = ["Change", "Compressed"]
+__all__ = ["Affine", "Change", "Compressed", "Quantized", "litert_interpreter", "quantize", "to_litert"]
