@@ -80,6 +80,7 @@ def litert_interpreter(content: bytes, *, kernels: str = "default", keep: bool =
     Returns
     -------
     Interpreter
+        With its tensors allocated, for one image.
 
     Raises
     ------
@@ -101,12 +102,14 @@ def litert_interpreter(content: bytes, *, kernels: str = "default", keep: bool =
         resolvers = {"default": litert.OpResolverType.AUTO, "reference": litert.OpResolverType.BUILTIN_REF}
         if kernels not in resolvers:
             raise ValueError(f"kernels is {kernels!r}; it must be one of {', '.join(resolvers)}")
-        return litert.Interpreter(
+        interpreter = litert.Interpreter(
             model_content=content,
             experimental_op_resolver_type=resolvers[kernels],
             experimental_preserve_all_tensors=keep,
             num_threads=1,
         )
+        interpreter.allocate_tensors()
+        return interpreter
 
 
 @contextlib.contextmanager

@@ -39,7 +39,6 @@ def test_int8_throughout(model, x):
 @pytest.mark.parametrize("kernels", ["default", "reference"])
 def test_inner_results_can_be_kept(model, x, kernels):
     interpreter = litert_interpreter(to_litert(model, x), kernels=kernels, keep=True)
-    interpreter.allocate_tensors()
     (into,) = interpreter.get_input_details()
     interpreter.set_tensor(into["index"], np.ones((1, 4), np.int8))
     interpreter.invoke()
