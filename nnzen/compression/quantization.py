@@ -37,6 +37,7 @@ CALIBRATIONS = ("minmax", "percentile", "mse")
 """Ways to choose the ends of a grid: the extremes, quantiles, or the ends of least mean square error."""
 
 _BINS = 4096  # that stand for many values in the search for the least error: sixteen to a step of 8 bits
+_BATCH = 256  # calibration images in a call, which is not compiled: that would take longer than the call
 _CLIPS = np.arange(1, 101) / 100  # shares of the whole range that are tried there
 
 _WEIGHTED = ("Conv2D", "Dense")
@@ -420,7 +421,9 @@ def _activation_grids(graph: keras.Model, images: ArrayLike, **choices: Any) -> 
 
     x = _finite("calibration_images", images)
     found = [layer for layer in graph.layers if type(layer).__name__ in (*_WEIGHTED, *_COMPUTING, "InputLayer")]
-    outputs = keras.Model(graph.inputs[0], [layer.output for layer in found]).predict(x.astype(np.float32), verbose=0)
+    inner = keras.Model(graph.inputs[0], [layer.output for layer in found])
+    parts = [inner(x[i : i + _BATCH].astype(np.float32), training=False) for i in range(0, len(x), _BATCH)]
+    outputs = [np.concatenate([np.asarray(o) for o in of_layer]) for of_layer in zip(*parts, strict=True)]
     return {layer.name: Affine.fit(output, **choices) for layer, output in zip(found, outputs, strict=True)}
 
 
