@@ -433,7 +433,7 @@ def _grid_layer() -> Any:
     import keras
 
     @keras.saving.register_keras_serializable("nnzen")
-    class Grid(keras.layers.Layer):  # type: ignore[misc]
+    class Grid(keras.layers.Layer):
         """Round to the nearest number s (q − z) with q from `lowest` to `highest`."""
 
         def __init__(self, scale: float, zero_point: int, lowest: int, highest: int, **kwargs: Any) -> None:

@@ -320,3 +320,72 @@ def test_bad_arguments_are_refused(keras):
         quantize(model, images(), calibration="best")
     with pytest.raises(TypeError, match="model is a str"):
         quantize("small", images())
+
+
+# --- ONNX Runtime as an oracle ------------------------------------------------------------------------------
+
+
+def onnx_graph(onnx, found, model):
+    """The small network with its grids, as ONNX writes quantized networks: each grid as a pair of operators."""
+    make, constants, nodes = onnx.helper.make_node, [], []
+
+    def constant(name, values):
+        constants.append(onnx.numpy_helper.from_array(np.asarray(values), name))
+        return name
+
+    def on_grid(tensor, grid_name):
+        grid = found.activations[grid_name]
+        pair = [
+            constant(f"{grid_name}_s", np.float32(grid.scale)),
+            constant(f"{grid_name}_z", np.int8(grid.zero_point)),
+        ]
+        nodes.append(make("QuantizeLinear", [tensor, *pair], [f"{grid_name}_q"]))
+        nodes.append(make("DequantizeLinear", [f"{grid_name}_q", *pair], [f"{grid_name}_on_grid"]))
+        return f"{grid_name}_on_grid"
+
+    def weights(name, grid_in, order):
+        kernel, bias = model.get_layer(name).get_weights()
+        grid = found.weights[name]
+        step = found.activations[grid_in].scale * grid.scale
+        parts = {
+            "w": (grid.quantize(kernel).transpose(order), grid.scale, order.index(kernel.ndim - 1)),
+            "b": (np.rint(bias / step).astype(np.int32), step, 0),
+        }
+        for part, (whole, scale, axis) in parts.items():
+            inputs = [constant(f"{name}_{part}_q", whole), constant(f"{name}_{part}_s", np.float32(scale))]
+            nodes.append(make("DequantizeLinear", inputs, [f"{name}_{part}"], axis=axis))
+        return [f"{name}_w", f"{name}_b"]
+
+    nodes.append(make("Transpose", ["x"], ["x_first"], perm=(0, 3, 1, 2)))
+    inputs = [on_grid("x_first", "x"), *weights("conv", "x", (3, 2, 0, 1))]
+    nodes.append(make("Conv", inputs, ["conv"], pads=(1, 1, 1, 1)))
+    nodes.append(make("MaxPool", [on_grid("conv", "conv")], ["pooled"], kernel_shape=(2, 2), strides=(2, 2)))
+    nodes.append(make("Relu", ["pooled"], ["positive"]))
+    nodes.append(make("Transpose", ["positive"], ["last"], perm=(0, 2, 3, 1)))
+    nodes.append(make("Flatten", ["last"], ["flat"]))
+    nodes.append(make("Gemm", ["flat", *weights("hidden", "conv", (0, 1))], ["hidden_sum"]))
+    nodes.append(make("Relu", ["hidden_sum"], ["hidden"]))
+    nodes.append(make("Gemm", [on_grid("hidden", "hidden"), *weights("out", "hidden", (0, 1))], ["out"]))
+    result = on_grid("out", "out")
+    kind = onnx.TensorProto.FLOAT
+    ends = (
+        [onnx.helper.make_tensor_value_info("x", kind, ["N", 6, 6, 1])],
+        [onnx.helper.make_tensor_value_info(result, kind, ["N", 2])],
+    )
+    graph = onnx.helper.make_graph(nodes, "small", *ends, initializer=constants)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+
+
+def test_a_simulated_network_computes_what_onnx_runtime_does(keras, tmp_path):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    from nnzen.predictors import predictor
+
+    model, x = network(keras), images(300)
+    found = quantize(model, images())
+    onnx.save(onnx_graph(onnx, found, model), tmp_path / "small.onnx")
+    steps = (predictor(tmp_path / "small.onnx").outputs(x) - np.asarray(found.model(x))) / found.activations[
+        "out"
+    ].scale
+    assert np.abs(steps).max() <= 1.01
+    assert np.mean(np.abs(steps) > 0.01) <= 0.02  # sums next to a tie
