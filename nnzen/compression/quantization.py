@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import keras
     from numpy.typing import ArrayLike, NDArray
 
+    from nnzen.compression import result
+
 __all__ = ["CALIBRATIONS", "Affine", "Quantized", "quantize"]
 
 CALIBRATIONS = ("minmax", "percentile", "mse")
@@ -280,6 +282,7 @@ class Quantized(Compressed):
         a ReLU or max pooling, has none: it leaves them on theirs.
     """
 
+    changes: tuple[result.Change, ...]  # as in Compressed; with its module, so that the API page finds it
     weights: dict[str, Affine]
     activations: dict[str, Affine]
 
