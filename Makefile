@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 JOBS ?= 2
+FUZZ_SECONDS ?= 300
 CHAPTERS ?= chapters
 NBVAL := $(BIN)/python -m pytest -q -p tests.notebooks.claims_plugin --nbval \
 	--nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg -n $(JOBS) --dist loadfile
@@ -14,7 +15,7 @@ HTML := book/_build/html/index.html
 
 .DEFAULT_GOAL := help
 .PHONY: help html book test check verify lab serve claims clean lock release-check \
-	test-lint test-unit test-notebooks test-stored test-other-seed test-book test-package benchmark
+	test-lint test-unit test-notebooks test-stored test-other-seed test-book test-package benchmark fuzz
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -74,6 +75,10 @@ lab: $(READY)  ## open JupyterLab on the chapters
 benchmark: $(READY)  ## print how fast the library's convolution is beside Keras', and how fast training is
 	$(BIN)/python benchmarks/convolution.py
 	$(BIN)/python benchmarks/training.py
+
+fuzz: $(READY)  ## look for bytes that the reader of .nnz files trips over, for FUZZ_SECONDS (installs atheris)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python atheris==3.0.0
+	$(BIN)/python tests/fuzz/fuzz_coding.py build/fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=400 -timeout=10
 
 serve: $(READY)  ## serve the rendered book on this machine
 	@test -f $(HTML) || { echo "There is no rendered book yet; run 'make html' or 'make book' first."; exit 1; }

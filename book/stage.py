@@ -195,12 +195,19 @@ def public_modules() -> list[str]:
 
 
 def api_pages() -> dict[str, str]:
-    """Return one page for each public module: its docstring and everything in its ``__all__``.
+    """Return one page for each public module: its docstring and everything in its ``__all__`` that it defines.
 
+    What a package passes on from its modules is described on their pages alone, so that a reference has one target.
     The hash of the module's source lets Sphinx notice that a page is out of date.
     """
-    page = "# {0}\n\n<!-- source {1} -->\n\n```{{eval-rst}}\n.. automodule:: {0}\n   :members:\n```\n"
-    return {name: page.format(name, _source_hash(name)) for name in public_modules()}
+    page = "# {0}\n\n<!-- source {1} -->\n\n```{{eval-rst}}\n.. automodule:: {0}\n{2}```\n"
+    return {name: page.format(name, _source_hash(name), _members(name)) for name in public_modules()}
+
+
+def _members(name: str) -> str:
+    imports = [node for node in _tree(name).body if isinstance(node, ast.ImportFrom)]
+    passed_on = {alias.name for node in imports for alias in node.names}
+    return "" if passed_on.issuperset(_public_names(name)) else "   :members:\n"
 
 
 def _module_table() -> str:

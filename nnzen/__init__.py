@@ -23,6 +23,7 @@ _MODULES = (
     "attribution",
     "audit",
     "augment",
+    "calibration",
     "classification",
     "classification_plots",
     "compression",

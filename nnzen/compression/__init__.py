@@ -5,8 +5,25 @@ A function never changes the model that it is given. What makes a model returns 
 function has no rule is named in an error.
 """
 
+from nnzen.compression.coding import FormatError, Limits, decode, encode
 from nnzen.compression.exporting import litert_interpreter, to_litert
 from nnzen.compression.quantization import Affine, Quantized, quantize
 from nnzen.compression.result import Change, Compressed
+from nnzen.compression.sharing import share, tied, untied
 
-__all__ = ["Affine", "Change", "Compressed", "Quantized", "litert_interpreter", "quantize", "to_litert"]
+__all__ = [
+    "Affine",
+    "Change",
+    "Compressed",
+    "FormatError",
+    "Limits",
+    "Quantized",
+    "decode",
+    "encode",
+    "litert_interpreter",
+    "quantize",
+    "share",
+    "tied",
+    "to_litert",
+    "untied",
+]

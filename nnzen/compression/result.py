@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import keras
@@ -105,13 +105,15 @@ def _lines(table: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def copied(model: keras.Model) -> keras.Model:
+def copied(model: keras.Model, layer: Callable[[Any], Any] | None = None) -> keras.Model:
     """Return a model of the same layers, names and weights, which shares nothing with the one that is given.
 
     Parameters
     ----------
     model : keras.Model
         Sequential or functional, built.
+    layer : function, optional
+        Returns the new layer for an old one, where that is to be another; then no weights are copied.
 
     Returns
     -------
@@ -141,6 +143,11 @@ def copied(model: keras.Model) -> keras.Model:
             f"model {model.name!r} ({type(model).__name__}) has no graph of layers: write it with keras.Sequential and "
             "an Input, or with the functional interface"
         )
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
+    compiled, model.compiled = model.compiled, False  # or Keras clones the optimizer, too, if it can
+    try:
+        copy = keras.models.clone_model(model, clone_function=layer)
+    finally:
+        model.compiled = compiled
+    if layer is None:
+        copy.set_weights(model.get_weights())
     return copy

@@ -52,6 +52,20 @@ def test_a_copy_predicts_the_same_and_shares_no_weights(keras):
         np.testing.assert_array_equal(old, now)
 
 
+def test_what_a_model_was_compiled_with_is_no_matter(keras):
+    class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # Keras could not make it again from its name
+        def __call__(self, step):
+            return 0.1
+
+        def get_config(self):
+            return {}
+
+    model = network(keras)
+    model.compile(keras.optimizers.SGD(Schedule()), "mse")
+    assert not copied(model).compiled
+    assert model.compiled
+
+
 def test_what_cannot_be_copied_is_said(keras):
     with pytest.raises(TypeError, match="model is a list"):
         copied([1])
