@@ -6,24 +6,31 @@ function has no rule is named in an error.
 """
 
 from nnzen.compression.coding import FormatError, Limits, decode, encode
+from nnzen.compression.exporting import litert_interpreter, to_litert
 from nnzen.compression.pruning import cubic_sparsity, keep_zeros, masks, prune, prune_channels, prune_gradually
+from nnzen.compression.quantization import Affine, Quantized, quantize
 from nnzen.compression.result import Change, Compressed
 from nnzen.compression.sharing import share, tied, untied
 
 __all__ = [
+    "Affine",
     "Change",
     "Compressed",
     "FormatError",
     "Limits",
+    "Quantized",
     "cubic_sparsity",
     "decode",
     "encode",
     "keep_zeros",
+    "litert_interpreter",
     "masks",
     "prune",
     "prune_channels",
     "prune_gradually",
+    "quantize",
     "share",
     "tied",
+    "to_litert",
     "untied",
 ]
