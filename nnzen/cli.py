@@ -1,4 +1,4 @@
-"""The command ``nnzen``: run chapters and studies, print the evidence, list the data sets, audit a report.
+"""The command ``nnzen``: run chapters and studies, print the evidence, list data, audit a report, classify an image.
 
 Errors are one message on stderr. The exit status is 0 if all went well, 1 if something failed, 2 if the command was
 not understood, 130 after Ctrl-C.
@@ -316,6 +316,68 @@ def audit(
     print(found)
     if found.verdict == "impossible":
         raise Failed("")
+
+
+@app.command()
+def classify(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A file .keras, .nnz, .onnx or .tflite.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A PNG, a JPEG, or what else Pillow reads.")],
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            "--classes", metavar="NAME", help="Data set whose names of classes are printed.", show_default="0, 1, …"
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", help="How many classes to print, the most probable first.", min=1)] = 3,
+    resize: Annotated[bool, typer.Option("--resize", help="Scale an image of another size.")] = False,
+) -> None:
+    """Print what a model takes an image for. It gets levels of 0 to 255: scaling belongs into the model."""
+    from nnzen.predictors import predictor, read_image
+
+    try:
+        found = predictor(model)
+        levels = read_image(image, found.shape, resize=resize)[None]
+        outputs = found.outputs(levels)
+        shares = _probabilities(outputs, found.step)
+        names = _class_names(classes, len(shares))
+    except (ValueError, OSError, ImportError) as error:
+        raise Failed(str(error)) from error
+    for note in found.notes(levels):
+        _complain(f"note: {note}")
+    ranked = sorted(range(len(shares)), key=lambda k: -shares[k])[:top]
+    width = max(len(names[k]) for k in ranked)
+    for k in ranked:
+        print(f"{names[k]:{width}}  {100 * shares[k]:5.1f} %")
+
+
+def _probabilities(outputs: Any, step: float) -> list[float]:
+    """Return the outputs of one image if they are probabilities, up to their rounding; else the softmax of them."""
+    import numpy as np
+
+    if outputs.ndim != 2 or outputs.shape[1] < 2:
+        raise ValueError(f"the model puts out shape {outputs.shape} for an image; it must be (1, K), K classes")
+    scores = outputs[0].astype(np.float64)
+    if not np.isfinite(scores).all():
+        raise ValueError(f"the model puts out {scores.tolist()}, which are not all finite")
+    rounding = len(scores) * max(step, 1e-6)
+    if scores.min() >= 0 and abs(scores.sum() - 1) <= rounding:
+        return list(scores)
+    exponents = np.exp(scores - scores.max())
+    return list(exponents / exponents.sum())
+
+
+def _class_names(dataset: str | None, count: int) -> tuple[str, ...]:
+    if dataset is None:
+        return tuple(map(str, range(count)))
+    from nnzen import datasets
+
+    try:
+        names = datasets.load(dataset).class_names
+    except datasets.DatasetError as error:
+        raise ValueError(str(error)) from error
+    if len(names) != count:
+        raise ValueError(f"the model tells {count} classes apart; {dataset} has {len(names)}")
+    return names
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Classifiers behind one call: Keras models, and files of Keras, LiteRT and ONNX.
+"""Classifiers behind one call: Keras models, and files of Keras, LiteRT, ONNX and our own format.
 
 What predicts is compared by what it puts out for the same images, by its size, and by the time that it takes for one
 image. A file is run by its own runtime on the processor: ``.tflite`` by LiteRT, image by image on one thread, with
 whole numbers quantized and dequantized by the file's own scale s and zero point z, q = round(x / s) + z; ``.onnx`` by
-ONNX Runtime. A Keras model is called by its ``predict_on_batch``, whose time is mostly Python's for a small network.
+ONNX Runtime; ``.nnz`` is decoded into a Keras model. A Keras model is called by its ``predict_on_batch``, whose time is
+mostly Python's for a small network.
 
 A time belongs to the machine and to what else it does. Times are given as quantiles over calls with a single image,
 because one mean hides the slow calls; calls before them, which compile and fill caches, are left out and told. The
@@ -30,7 +31,7 @@ from nnzen._classification_figures import Measure
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Latency", "ModelSize", "Predictor", "predictor"]
+__all__ = ["Latency", "ModelSize", "Predictor", "predictor", "read_image"]
 
 _BATCH = 256  # images in a call, where a call may have several
 _ONNX_TYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16"}
@@ -229,7 +230,7 @@ def predictor(model: Any) -> Predictor:
     Parameters
     ----------
     model : keras.Model or path
-        A model with one input and one output, or a file that ends in ``.keras``, ``.tflite`` or ``.onnx``.
+        A model with one input and one output, or a file that ends in ``.keras``, ``.nnz``, ``.onnx`` or ``.tflite``.
 
     Returns
     -------
@@ -257,12 +258,61 @@ def predictor(model: Any) -> Predictor:
     if not isinstance(model, str | os.PathLike):
         return _keras(model)
     path = Path(model)
-    openers = {".keras": _keras_file, ".tflite": _litert, ".onnx": _onnx}
+    openers = {".keras": _keras_file, ".nnz": _nnz, ".onnx": _onnx, ".tflite": _litert}
     if path.suffix not in openers:
         raise ValueError(f"{str(path)!r} ends in {path.suffix!r}; a model's file ends in {', '.join(openers)}")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     return openers[path.suffix](path)
+
+
+def read_image(path: str | os.PathLike[str], shape: tuple[int | None, ...] | None, *, resize: bool = False) -> Any:
+    """Read an image file as the grey or colour levels that a model takes.
+
+    Parameters
+    ----------
+    path : path
+        A file that Pillow reads, such as a PNG or a JPEG; its first frame. Transparency is dropped.
+    shape : (int or None, int or None, int)
+        Height, width and channels, as `Predictor.shape` has them: 1 channel is grey, 3 are red, green and blue. None:
+        any.
+    resize : bool
+        Whether an image of another size is scaled to this one, without keeping its proportions.
+
+    Returns
+    -------
+    ndarray of uint8, shape (height, width, channels)
+        Levels, 0 to 255.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no image, has another size and `resize` is False, or `shape` is not that of an image.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if shape is None or len(shape) != 3 or shape[2] not in (1, 3):
+        raise ValueError(f"the model takes shape {shape}; for image files it must be (height, width, 1 or 3)")
+    path = Path(path)
+    try:
+        with Image.open(path) as opened:
+            image = opened.convert("L" if shape[2] == 1 else "RGB")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no file {str(path)!r}") from None
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f"file {path.name!r} cannot be read as an image: {error}") from error
+    height, width = (want or have for want, have in zip(shape, (image.height, image.width), strict=False))
+    if (image.height, image.width) != (height, width):
+        if not resize:
+            raise ValueError(
+                f"file {path.name!r} is {image.height} × {image.width}, height × width; the model takes {height} × "
+                f"{width}: crop it, or let it be scaled"
+            )
+        image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3)
+    levels = np.asarray(image, dtype=np.uint8)
+    return levels[..., None] if levels.ndim == 2 else levels
 
 
 # --- Keras --------------------------------------------------------------------------------------------------
@@ -297,6 +347,15 @@ def _keras_file(path: Path) -> Predictor:
     import keras
 
     return _keras(keras.models.load_model(path, compile=False), path)
+
+
+def _nnz(path: Path) -> Predictor:
+    from nnzen.compression.coding import FormatError, decode
+
+    try:
+        return _keras(decode(path.read_bytes()), path)
+    except FormatError as error:
+        raise ValueError(f"file {path.name!r} cannot be opened as .nnz: {error}") from error
 
 
 # --- LiteRT -------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ function has no rule is named in an error.
 """
 
 from nnzen.compression.coding import FormatError, Limits, decode, encode
-from nnzen.compression.exporting import litert_interpreter, to_litert
+from nnzen.compression.exporting import export, litert_interpreter, to_litert, to_onnx
 from nnzen.compression.pruning import cubic_sparsity, keep_zeros, masks, prune, prune_channels, prune_gradually
 from nnzen.compression.quantization import Affine, Quantized, quantize
 from nnzen.compression.result import Change, Compressed
@@ -22,6 +22,7 @@ __all__ = [
     "cubic_sparsity",
     "decode",
     "encode",
+    "export",
     "keep_zeros",
     "litert_interpreter",
     "masks",
@@ -32,5 +33,6 @@ __all__ = [
     "share",
     "tied",
     "to_litert",
+    "to_onnx",
     "untied",
 ]

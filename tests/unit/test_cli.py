@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def test_version_and_help(nnzen_command):
     assert nnzen_command("--version") == (0, f"nnzen {nnzen.__version__}\n", "")
     status, shown, errors = nnzen_command("--help")
     assert (status, errors) == (0, "")
-    for command in ("run", "study", "evidence", "data", "audit"):
+    for command in ("run", "study", "evidence", "data", "audit", "classify"):
         assert command in shown
         status, shown_by_command, _ = nnzen_command(command, "--help")
         assert status == 0
@@ -217,4 +218,64 @@ def test_what_cannot_be_audited_ends_with_2(nnzen_command, tmp_path, arguments, 
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
     status, shown, errors = nnzen_command("audit", *arguments)
     assert (status, shown) == (2, "")
+    assert message in errors
+
+
+# --- classify -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ships(tmp_path):
+    """A model of ten classes that answers with the level of the only pixel, 0 to 255: class 3 where it is light."""
+    import keras
+    import numpy as np
+    from PIL import Image
+
+    from nnzen.compression import encode
+
+    layers = [keras.Input((1, 1, 1)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(10)]
+    model = keras.Sequential(layers)
+    kernel = np.zeros((1, 10), np.float32)
+    kernel[0, 3] = 2
+    model.layers[-1].set_weights([kernel, np.zeros(10, np.float32)])
+    (tmp_path / "light.nnz").write_bytes(encode(model))
+    model.pop()
+    model.add(keras.layers.Dense(10, activation="softmax"))
+    model.layers[-1].set_weights([kernel, np.zeros(10, np.float32)])
+    model.save(tmp_path / "shares.keras")
+    for name, levels in {"white": np.full((1, 1), 255, np.uint8), "wide": np.zeros((2, 4), np.uint8)}.items():
+        Image.fromarray(levels).save(tmp_path / f"{name}.png")
+
+
+@pytest.mark.parametrize("model", ["light.nnz", "shares.keras"])
+def test_classify_prints_the_most_probable_classes(nnzen_command, ships, model):
+    status, shown, errors = nnzen_command("classify", model, "white.png", "--classes", "fashion_mnist", "--top", "2")
+    assert (status, errors) == (0, "")
+    of_light, of_others = 100 * math.exp(2) / (math.exp(2) + 9), 100 / (math.exp(2) + 9)
+    assert shown == f"Dress        {of_light:5.1f} %\nT-shirt/top  {of_others:5.1f} %\n"
+    assert nnzen_command("classify", model, "white.png")[1].startswith("3   45.1 %\n")
+
+
+def test_classify_scales_only_when_asked(nnzen_command, ships):
+    status, shown, errors = nnzen_command("classify", "light.nnz", "wide.png")
+    assert (status, shown) == (1, "")
+    assert "file 'wide.png' is 2 × 4, height × width; the model takes 1 × 1" in errors
+    assert nnzen_command("classify", "light.nnz", "wide.png", "--resize")[:2] == (
+        0,
+        "0   10.0 %\n1   10.0 %\n2   10.0 %\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gone.nnz", "white.png"], "there is no file 'gone.nnz'"),
+        (["white.png", "white.png"], "ends in '.png'; a model's file ends in .keras, .nnz, .onnx, .tflite"),
+        (["light.nnz", "light.nnz"], "file 'light.nnz' cannot be read as an image"),
+        (["light.nnz", "white.png", "--classes", "cats"], "cats"),
+    ],
+)
+def test_what_cannot_be_classified_ends_with_1(nnzen_command, ships, arguments, message):
+    status, shown, errors = nnzen_command("classify", *arguments)
+    assert (status, shown) == (1, "")
     assert message in errors

@@ -11,7 +11,8 @@ from keras import layers
 from scipy import stats
 
 from nnzen import predictors, runtime
-from nnzen.predictors import predictor
+from nnzen.compression import encode
+from nnzen.predictors import predictor, read_image
 
 
 def network(*, softmax=True):
@@ -37,6 +38,7 @@ def files(tmp_path_factory, images):
     """One network as a model, and as files of Keras and of LiteRT in float and in int8."""
     folder, model = tmp_path_factory.mktemp("files"), network()
     model.save(folder / "tiny.keras")
+    (folder / "tiny.nnz").write_bytes(encode(model))
     for name in ("float", "int8"):
         converter = tf.lite.TFLiteConverter.from_keras_model(model)
         if name == "int8":
@@ -54,6 +56,7 @@ def test_a_model_and_its_files_put_out_the_same(files, images):
     wanted = model.predict(images[..., None], verbose=0)
     assert predictor(model).outputs(images) == pytest.approx(wanted, abs=1e-6)
     assert predictor(folder / "tiny.keras").outputs(images[..., None]) == pytest.approx(wanted, abs=1e-6)
+    assert predictor(folder / "tiny.nnz").outputs(images) == pytest.approx(wanted, abs=1e-6)
     assert predictor(str(folder / "float.tflite")).outputs(images) == pytest.approx(wanted, abs=1e-5)
     quantized = predictor(folder / "int8.tflite")
     assert quantized.step == pytest.approx(1 / 256)
@@ -199,13 +202,58 @@ def test_several_inputs_or_outputs_are_refused(tmp_path, images):
 
 
 def test_what_is_no_model_file_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"'model.h5' ends in '.h5'; a model's file ends in .keras, .tflite, .onnx"):
+    with pytest.raises(ValueError, match=r"'model.h5' ends in '.h5'; a model's file ends in .keras, .nnz, .onnx, .tfl"):
         predictor("model.h5")
     with pytest.raises(FileNotFoundError, match=r"there is no file 'gone.keras'"):
         predictor("gone.keras")
     (tmp_path / "bad.tflite").write_bytes(b"no model")
     with pytest.raises(ValueError, match=r"file 'bad.tflite' cannot be opened as LiteRT"):
         predictor(tmp_path / "bad.tflite")
+    (tmp_path / "bad.nnz").write_bytes(b"no model")
+    with pytest.raises(ValueError, match=r"file 'bad.nnz' cannot be opened as .nnz: byte 0: "):
+        predictor(tmp_path / "bad.nnz")
+
+
+# --- images -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """A file of 4 × 6 pixels, red and green rising, blue 200."""
+    from PIL import Image
+
+    levels = np.full((4, 6, 3), 200, np.uint8)
+    levels[..., 0], levels[..., 1] = 10 * np.arange(6), 50 * np.arange(4)[:, None]
+    Image.fromarray(levels).save(tmp_path / "small.png")
+    return tmp_path / "small.png", levels
+
+
+def test_an_image_is_read_as_the_model_takes_it(picture):
+    path, levels = picture
+    np.testing.assert_array_equal(read_image(path, (4, 6, 3)), levels)
+    np.testing.assert_array_equal(read_image(path, (None, None, 3)), levels)
+    grey = read_image(str(path), (4, 6, 1))
+    luma = levels @ [0.299, 0.587, 0.114]  # ITU-R BT.601
+    assert grey.dtype == np.uint8
+    assert np.abs(grey[..., 0] - luma).max() <= 1
+    halved = read_image(path, (2, 3, 3), resize=True)
+    np.testing.assert_allclose(halved[0, :, 0], [5, 25, 45], atol=6)
+    assert halved.shape == (2, 3, 3)
+    assert (halved[..., 2] == 200).all()
+
+
+def test_what_is_no_fitting_image_is_refused(picture, tmp_path):
+    path, _ = picture
+    with pytest.raises(ValueError, match=r"file 'small.png' is 4 × 6, height × width; the model takes 8 × 6: crop it"):
+        read_image(path, (8, None, 1))
+    with pytest.raises(ValueError, match=r"the model takes shape \(4,\); for image files it must be"):
+        read_image(path, (4,))
+    with pytest.raises(FileNotFoundError, match=r"there is no file '.*gone.png'"):
+        read_image(tmp_path / "gone.png", (4, 6, 1))
+    for content in (b"no image", path.read_bytes()[:60]):
+        (tmp_path / "bad.png").write_bytes(content)
+        with pytest.raises(ValueError, match=r"file 'bad.png' cannot be read as an image"):
+            read_image(tmp_path / "bad.png", (4, 6, 1))
 
 
 # --- ONNX ---------------------------------------------------------------------------------------------------
