@@ -159,8 +159,8 @@ def prune(
 def keep_zeros(model: keras.Model) -> keras.Model:
     """Return a copy whose kernel weights that are 0 stay 0 in any training by a Keras optimizer.
 
-    Each kernel gets a constraint that multiplies it by its mask after every step. It belongs to the copy in memory and
-    is not saved with it.
+    Each kernel gets a constraint that sets them to 0 after every step: to +0, which an exact file format tells from −0.
+    It belongs to the copy in memory and is not saved with it.
 
     Parameters
     ----------
@@ -181,10 +181,10 @@ def keep_zeros(model: keras.Model) -> keras.Model:
 
     class Kept(keras.constraints.Constraint):
         def __init__(self, mask: NDArray[np.bool_]) -> None:
-            self.mask = mask.astype(np.float32)
+            self.mask = mask
 
         def __call__(self, kernel: Any) -> Any:
-            return kernel * keras.ops.cast(self.mask, kernel.dtype)
+            return keras.ops.where(self.mask, kernel, 0)  # a product would be -0 for a negative weight
 
     new = copied(model)
     for layer in _kernels(new):
@@ -234,22 +234,22 @@ def prune_gradually(
         def __init__(self, kernel: Any, final: float) -> None:
             self.final, self.size = final, int(np.prod(kernel.shape))
             self.step = keras.Variable(0, dtype="int32", trainable=False)
-            self.mask = keras.Variable(ops.ones_like(kernel), trainable=False)
+            self.mask = keras.Variable(ops.ones_like(kernel, dtype="bool"), dtype="bool", trainable=False)
 
         def smaller_mask(self, kernel: Any) -> Any:
             done = ops.clip(ops.cast(self.step - begin, "float32") / (end - begin), 0.0, 1.0)
             gone = ops.cast(ops.round(self.final * (1 - (1 - done) ** 3) * self.size), "int32")
-            size = ops.abs(kernel) * self.mask
+            size = ops.where(self.mask, ops.abs(kernel), 0)
             ascending = ops.sort(ops.reshape(size, (-1,)))
             largest_gone = ops.take(ascending, ops.maximum(gone - 1, 0))
-            return ops.where(gone > 0, ops.cast(size > largest_gone, kernel.dtype), self.mask)
+            return ops.where(gone > 0, size > largest_gone, self.mask)
 
         def __call__(self, kernel: Any) -> Any:
             kernel = ops.convert_to_tensor(kernel)
             self.step.assign(self.step + 1)
             now = (self.step > begin) & (self.step <= end) & ((self.step % every == 0) | (self.step == end))
-            self.mask.assign(ops.cond(now, lambda: self.smaller_mask(kernel), lambda: self.mask + 0))
-            return kernel * self.mask
+            self.mask.assign(ops.cond(now, lambda: self.smaller_mask(kernel), lambda: ops.copy(self.mask)))
+            return ops.where(self.mask, kernel, 0)
 
     new = copied(model)
     layers = {layer.name: layer for layer in _kernels(new)}

@@ -152,6 +152,15 @@ def test_gradual_pruning_follows_the_schedule(keras):
     assert (~masks(trained)["hidden"]).sum() == round(0.8 * size)
 
 
+def test_what_is_pruned_in_training_is_plus_zero(keras):
+    x, y = images(40), np.arange(40) % 3
+    model = small(keras)
+    for build in (lambda: keep_zeros(prune(model, 0.6).model), lambda: prune_gradually(model, 0.6, end=10)):
+        trained = fit(build, x, y, plan(keras), seed=0).model
+        for name, mask in masks(trained).items():
+            assert not np.signbit(kernel(trained, name)[~mask]).any()  # -0 is no 0 to an exact file format
+
+
 def test_the_cubic_schedule():
     np.testing.assert_allclose(cubic_sparsity([0, 10, 20, 30, 99], 0.9, begin=10, end=30), [0, 0, 0.7875, 0.9, 0.9])
     rise = np.diff(cubic_sparsity(np.arange(101), 0.9, end=100))
