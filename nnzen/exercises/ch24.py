@@ -1,4 +1,4 @@
-"""Checks of chapter 24's coding exercises: the straight-through estimator, one bit a weight, ternary numbers in bytes."""
+"""Checks of chapter 24's coding exercises: the straight-through estimator, one bit a weight, ternary numbers packed."""
 
 from __future__ import annotations
 
