@@ -5,6 +5,7 @@ A function never changes the model that it is given. What makes a model returns 
 function has no rule is named in an error.
 """
 
+from nnzen.compression.aware import converted, quantization_aware
 from nnzen.compression.coding import FormatError, Limits, decode, encode
 from nnzen.compression.exporting import export, litert_interpreter, to_litert, to_onnx
 from nnzen.compression.pruning import cubic_sparsity, keep_zeros, masks, prune, prune_channels, prune_gradually
@@ -19,6 +20,7 @@ __all__ = [
     "FormatError",
     "Limits",
     "Quantized",
+    "converted",
     "cubic_sparsity",
     "decode",
     "encode",
@@ -29,6 +31,7 @@ __all__ = [
     "prune",
     "prune_channels",
     "prune_gradually",
+    "quantization_aware",
     "quantize",
     "share",
     "tied",
